@@ -1,0 +1,45 @@
+"""A training's whole state as one file: parameters, optimiser, random numbers, position and history.
+
+A training that goes on from it equals an uninterrupted one to the bit.
+"""
+
+import json
+
+from safetensors.torch import load, save
+from torch import Tensor
+
+from model.artefact import metadata
+from model.training import TrainingState
+
+POSITION = ("epoch", "update", "seconds", "sums", "history")
+
+
+def to_bytes(state: TrainingState) -> bytes:
+    """The state as a safetensors file."""
+    tensors = {f"network.{name}": value for name, value in state.network.state_dict().items()}
+    for index, slots in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items() if value is not None}
+    tensors["generator"] = state.generator.get_state()
+    position = {name: getattr(state, name) for name in POSITION}
+    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return save(contiguous, metadata={"position": json.dumps(position)})
+
+
+def restore(state: TrainingState, data: bytes) -> None:
+    """Bring a fresh `state` of the same configuration to where `to_bytes` left it."""
+    tensors = load(data)
+    parts = {part: _under(tensors, part) for part in ("network", "optimizer")}
+    state.network.load_state_dict(parts["network"])
+    optimizer = state.optimizer.state_dict()
+    optimizer["state"] = {}
+    for name, value in parts["optimizer"].items():
+        index, slot = name.split(".", 1)
+        optimizer["state"].setdefault(int(index), {})[slot] = value
+    state.optimizer.load_state_dict(optimizer)
+    state.generator.set_state(tensors["generator"])
+    for name, value in json.loads(metadata(data)["position"]).items():
+        setattr(state, name, value)
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}

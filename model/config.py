@@ -1,0 +1,139 @@
+"""What a model is made of and how it is trained, as plain values. Free of torch.
+
+The recipe `tutorial` holds the settings of the deeplearning.net tutorial to the letter; `fast` is what
+POST /train uses when nothing is said.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from model.errors import ConfigError
+
+PIANO = (21, 109)
+"""MIDI notes of the 88 keys, A0 to C8, as a half-open range."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a piano-roll's frames lie in time: every `dt` seconds, or `steps_per_beat` to the beat."""
+
+    dt: float | None = None
+    steps_per_beat: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.dt is None) == (self.steps_per_beat is None):
+            raise ConfigError("give exactly one of dt (seconds) and steps_per_beat")
+        if (self.dt or self.steps_per_beat or 0) <= 0:
+            raise ConfigError("the time step must be positive")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What rebuilds a model and reads its input; stored as `config` in the model file."""
+
+    kind: Literal["rnn-rbm"] = "rnn-rbm"
+    n_hidden: int = 150
+    n_hidden_recurrent: int = 100
+    pitch_range: tuple[int, int] = PIANO
+    dt: float | None = 0.3
+    steps_per_beat: int | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.pitch_range
+        if not 0 <= low < high <= 128:
+            raise ConfigError(f"pitch_range {low}..{high} is not within MIDI's 0..128")
+        if self.kind != "rnn-rbm":
+            raise ConfigError(f"unknown kind of model {self.kind!r}")
+        if self.n_hidden < 1 or self.n_hidden_recurrent < 1:
+            raise ConfigError("a model needs at least one hidden and one recurrent unit")
+        _ = self.sampling
+
+    @property
+    def n_visible(self) -> int:
+        """Number of keys."""
+        return self.pitch_range[1] - self.pitch_range[0]
+
+    @property
+    def sampling(self) -> Sampling:
+        """The time step."""
+        return Sampling(self.dt, self.steps_per_beat)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {**asdict(self), "pitch_range": list(self.pitch_range)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
+        """Inverse of `to_dict`; members that this version does not know are an error."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ConfigError(f"unknown members of config: {', '.join(unknown)}")
+        try:
+            return cls(**{**values, "pitch_range": tuple(values.get("pitch_range", PIANO))})
+        except TypeError as error:
+            raise ConfigError(f"config cannot be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the parameters are learned."""
+
+    epochs: int = 200
+    lr: float = 0.001
+    batch_size: int = 100
+    """Frames of a subsequence (the tutorial's name)."""
+    n_parallel: int = 1
+    """Subsequences of one update."""
+    gibbs_steps: int = 15
+    """k of CD-k."""
+    chain_start: Literal["data", "zeros"] = "data"
+    """Where the negative chains start: at the data (CD), or where those of generation start."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Cosine: a short warm-up, then down to a hundredth, once for each stage."""
+    pretraining: float = 0.0
+    """Share of the epochs, first, in which the recurrence learns to predict frames by cross-entropy."""
+    initialization: Literal["tutorial", "scaled"] = "tutorial"
+    input_dropout: float = 0.0
+    """Share of sounding notes that the recurrence does not hear in training."""
+    clip_norm: float | None = None
+    """Longest gradient; longer ones are shortened."""
+    seed: int = 0
+
+    @property
+    def pretraining_epochs(self) -> int:
+        """Epochs of the first stage."""
+        return int(self.epochs * self.pretraining)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named pair of settings."""
+
+    model: ModelConfig
+    training: TrainingConfig
+
+
+RECIPES = {
+    "tutorial": Recipe(ModelConfig(), TrainingConfig()),
+    "fast": Recipe(
+        ModelConfig(n_hidden_recurrent=150, dt=None, steps_per_beat=2),
+        TrainingConfig(
+            epochs=18,
+            lr=2e-3,
+            n_parallel=16,
+            gibbs_steps=25,
+            chain_start="zeros",
+            optimizer="adam",
+            schedule="cosine",
+            pretraining=0.45,
+            initialization="scaled",
+            input_dropout=0.2,
+            clip_norm=5.0,
+        ),
+    ),
+}

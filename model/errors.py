@@ -1,0 +1,33 @@
+"""What can go wrong in the model layer, as one tree.
+
+ModelError
+├── MidiError          a file cannot be read as a standard MIDI file, or breaks a bound
+├── CorpusError        a set of pieces cannot be trained on (empty, or nothing in the pitch range)
+├── ConfigError        a model or training configuration that contradicts itself
+├── TrainingError      training cannot go on (diverged)
+└── ArtefactError      a model file whose tensors or metadata do not fit together
+"""
+
+
+class ModelError(Exception):
+    """Base of every error that the model layer raises on purpose; its text is fit for the user."""
+
+
+class MidiError(ModelError):
+    """A file cannot be read as a standard MIDI file, or breaks a bound."""
+
+
+class CorpusError(ModelError):
+    """A set of pieces cannot be trained on."""
+
+
+class ConfigError(ModelError):
+    """A configuration that contradicts itself."""
+
+
+class TrainingError(ModelError):
+    """Training cannot go on."""
+
+
+class ArtefactError(ModelError):
+    """A model file whose tensors or metadata do not fit together."""

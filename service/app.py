@@ -1,0 +1,41 @@
+"""The application: settings, broker and store for as long as it lives, and the routes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from service import problems
+from service.routes import corpora, generate, generations, health, jobs, models, train
+from worker.broker import Broker
+from worker.settings import Settings
+from worker.store import ArtefactStore
+
+DESCRIPTION = "Train RNN-RBMs on MIDI files and get polyphonic pieces back."
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service for those settings, by default the environment's."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.broker = Broker(settings.redis_url)
+        yield
+        await app.state.broker.close()
+
+    app = FastAPI(
+        title="rnnrbm",
+        version=version("rnnrbm"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        max_body_size=settings.max_upload_bytes,
+        responses={"default": {"model": problems.ProblemDetails, "description": "Problem details (RFC 9457)"}},
+    )
+    app.state.settings = settings
+    app.state.store = ArtefactStore(settings.data)
+    problems.install(app)
+    for module in (generate, train, jobs, models, corpora, generations, health):
+        app.include_router(module.router)
+    return app

@@ -1,0 +1,31 @@
+"""What routes depend on: settings, broker and store, made once by the application."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from worker.broker import Broker
+from worker.settings import Settings
+from worker.store import ArtefactStore
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _broker(request: Request) -> Broker:
+    broker: Broker = request.app.state.broker
+    return broker
+
+
+def _store(request: Request) -> ArtefactStore:
+    store: ArtefactStore = request.app.state.store
+    return store
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+BrokerDep = Annotated[Broker, Depends(_broker)]
+StoreDep = Annotated[ArtefactStore, Depends(_store)]
+After = Annotated[str | None, Query(max_length=64, description="cursor: `next` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=200)]

@@ -1,0 +1,83 @@
+"""POST /generate: one piece of music, waited for."""
+
+import secrets
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import ValidationError
+
+from service.deps import BrokerDep, SettingsDep, StoreDep
+from service.jobs import accepted, problem_of
+from service.negotiation import choose_media_type, preferred_wait
+from service.pieces import FORMS, render
+from service.problems import ProblemError, invalid_error
+from worker.errors import ParameterError
+from worker.protocol import GenerateJob, GenerateParams, Kind, Status, complete
+from worker.settings import Settings
+from worker.store import ArtefactStore
+
+router = APIRouter(tags=["generate"])
+
+JSON_TYPES = ("", "application/json", "application/x-www-form-urlencoded")  # the last is what `curl -d` says
+
+
+async def _params(request: Request) -> GenerateParams:
+    """The body, which may be absent; what `curl -d '{…}'` sends without a header is read as JSON too."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await request.body()
+    if not body.strip():
+        return GenerateParams()
+    if content_type not in JSON_TYPES:
+        raise ProblemError(415, f"the body must be application/json, not {content_type}")
+    try:
+        return GenerateParams.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid_error(error.errors()) from error
+
+
+BODY = {"requestBody": {"content": {"application/json": {"schema": GenerateParams.model_json_schema()}}}}
+ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The piece",
+        "content": {media_type: {} for media_type in FORMS},
+        "headers": {name: {"schema": {"type": "string"}} for name in ("Location", "X-Seed", "X-Job-Id")},
+    },
+    202: {"description": "Not done in time: the job", "content": {"application/json": {}}},
+}
+
+
+@router.post("/generate", operation_id="generate", openapi_extra=BODY, responses=ANSWER, response_class=Response)
+async def generate(
+    params: Annotated[GenerateParams, Depends(_params)],
+    settings: SettingsDep,
+    broker: BrokerDep,
+    store: StoreDep,
+    accept: Annotated[str | None, Header()] = None,
+    prefer: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Generate a piece and answer with it: MIDI by default, other forms by `Accept`."""
+    media_type = choose_media_type(accept, FORMS)
+    job = await run_in_threadpool(_job, params, settings, store)
+    view = await run_in_threadpool(
+        broker.submit, Kind.GENERATE, job.model_dump(mode="json"), max_queued=settings.max_queued
+    )
+    seconds, applied = preferred_wait(prefer, settings.generate_timeout)
+    if seconds > 0:
+        view = await broker.wait(view.id, seconds)
+    headers = {"X-Job-Id": view.id, "X-Seed": str(job.seed)}
+    if applied:
+        headers["Preference-Applied"] = applied
+    if not view.status.ended:
+        return accepted(view, headers)
+    if view.status is not Status.SUCCEEDED:
+        raise problem_of(view)
+    headers["Location"] = f"/generations/{view.id}"
+    return await run_in_threadpool(render, store, view.id, media_type, headers)
+
+
+def _job(params: GenerateParams, settings: Settings, store: ArtefactStore) -> GenerateJob:
+    """The parameters with every open choice made."""
+    if params.length > settings.max_length:
+        raise ParameterError("length", f"at most {settings.max_length} steps, not {params.length}")
+    return complete(params, store.find_model(params.model), secrets.randbits(32))

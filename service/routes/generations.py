@@ -1,0 +1,50 @@
+"""/generations: pieces that were made."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+
+from service.deps import After, Limit, StoreDep
+from service.negotiation import choose_media_type
+from service.pieces import FORMS, JSON, MIDI, PNG, render, view
+from service.schemas import GenerationDetail, GenerationView, Page
+from worker.store import GENERATION
+
+router = APIRouter(prefix="/generations", tags=["generations"])
+
+
+def _answer(media_type: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": "The piece", "content": {media_type: {}}}}
+
+
+@router.get("", operation_id="list_generations")
+def list_generations(store: StoreDep, after: After = None, limit: Limit = 50) -> Page[GenerationView]:
+    """All pieces, newest first."""
+    records, cursor = store.page(GENERATION, after, limit)
+    return Page(items=[view(record) for record in records], next=cursor)
+
+
+@router.get(
+    "/{generation_id}.mid", operation_id="get_generation_midi", response_class=Response, responses=_answer(MIDI)
+)
+def midi(generation_id: str, store: StoreDep) -> Response:
+    """The piece as a MIDI file."""
+    return render(store, generation_id, MIDI)
+
+
+@router.get("/{generation_id}.png", operation_id="get_generation_png", response_class=Response, responses=_answer(PNG))
+def png(generation_id: str, store: StoreDep) -> Response:
+    """The piece as a piano-roll picture."""
+    return render(store, generation_id, PNG)
+
+
+@router.get("/{generation_id}", operation_id="get_generation", response_model=GenerationDetail)
+def get(generation_id: str, store: StoreDep, accept: Annotated[str | None, Header()] = None) -> Response:
+    """The piece with its frames; as MIDI or picture by `Accept`."""
+    return render(store, generation_id, choose_media_type(accept, (JSON, *(form for form in FORMS if form != JSON))))
+
+
+@router.delete("/{generation_id}", operation_id="delete_generation", status_code=204)
+def delete(generation_id: str, store: StoreDep) -> None:
+    """Delete a piece."""
+    store.delete(GENERATION, generation_id)

@@ -1,0 +1,70 @@
+"""POST /train: learn a model from uploaded MIDI files or a stored corpus."""
+
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import ValidationError
+
+from service.deps import BrokerDep, SettingsDep, StoreDep
+from service.forms import MULTIPART_FILES, read_form
+from service.jobs import accepted
+from service.problems import ProblemError, invalid_error
+from worker.corpora import ingest
+from worker.protocol import JobView, Kind, TrainJob, TrainParams
+from worker.store import CORPUS
+
+router = APIRouter(tags=["train"])
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        "files": MULTIPART_FILES,
+                        "config": {"type": "string", "description": "JSON, the members of TrainParams"},
+                    },
+                }
+            },
+            "application/json": {"schema": TrainJob.model_json_schema()},
+        },
+    }
+}
+
+
+@router.post("/train", operation_id="train", status_code=202, openapi_extra=BODY, response_model=JobView)
+async def train(request: Request, settings: SettingsDep, broker: BrokerDep, store: StoreDep) -> Response:
+    """Queue a training; files that cannot be read are listed as `refused`, the others are used."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "multipart/form-data":
+        async with read_form(request, settings) as form:
+            params = _parse(TrainParams, form.config)
+            corpus = await run_in_threadpool(ingest, store, form.files, settings)
+        job = TrainJob(**params.model_dump(exclude_none=True), corpus=corpus["id"])
+    elif content_type == "application/json":
+        job = _parse(TrainJob, await request.body())
+        corpus = await run_in_threadpool(store.record, CORPUS, job.corpus)
+    else:
+        raise ProblemError(
+            415,
+            f"send multipart/form-data with files, or application/json with a corpus, not {content_type or 'nothing'}",
+        )
+    view = await run_in_threadpool(
+        broker.submit, Kind.TRAIN, job.model_dump(mode="json", exclude_none=True), max_queued=settings.max_queued
+    )
+    summary = {name: corpus[name] for name in ("id", "files", "usable", "refused")}
+    return accepted(view, corpus=summary, refused=corpus["refused"])
+
+
+Params = TypeVar("Params", bound=TrainParams)
+
+
+def _parse(kind: type[Params], body: bytes | str) -> Params:
+    try:
+        return kind.model_validate_json(body or "{}")
+    except ValidationError as error:
+        raise invalid_error(error.errors()) from error

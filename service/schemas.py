@@ -1,0 +1,102 @@
+"""Bodies of the API's answers."""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list; `next` is the cursor of the page that follows, or null."""
+
+    items: list[Item]
+    next: str | None
+
+
+class Refusal(BaseModel):
+    """A file that was not used, and why."""
+
+    file: str
+    reason: str
+
+
+class CorpusView(BaseModel):
+    """A corpus: uploaded MIDI files that can be trained on."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    digest: str
+    files: int
+    usable: int
+    frames: int
+    refused: list[Refusal]
+    created_at: datetime
+
+
+class ModelSummary(BaseModel):
+    """A model in a list."""
+
+    id: str
+    name: str
+    created_at: datetime
+    recipe: str
+    config: dict[str, Any]
+    size: int
+
+
+class ModelView(ModelSummary):
+    """A model with how it was made and what it reached."""
+
+    model_config = ConfigDict(extra="allow")
+
+    training: dict[str, Any]
+    corpus: dict[str, Any]
+    metrics: dict[str, float]
+    sha256: str
+
+
+class Metrics(BaseModel):
+    """Metrics of every epoch."""
+
+    items: list[dict[str, float]]
+
+
+class GenerationView(BaseModel):
+    """A generated piece."""
+
+    id: str
+    model: str
+    model_name: str
+    seed: int
+    length: int
+    dt: float | None
+    steps_per_beat: int | None
+    tempo: float
+    temperature: float
+    gibbs_steps: int
+    pitch_range: tuple[int, int]
+    notes: int
+    created_at: datetime
+    links: dict[str, str]
+
+
+class GenerationDetail(GenerationView):
+    """A generated piece with its notes: for each step the sounding MIDI notes."""
+
+    frames: list[list[int]]
+
+
+class Health(BaseModel):
+    """Whether the process is alive."""
+
+    status: str
+
+
+class Readiness(Health):
+    """Whether the service can do its work, and who does it."""
+
+    redis: bool
+    workers: list[dict[str, Any]]

@@ -1,0 +1,45 @@
+"""Accept and Prefer."""
+
+import pytest
+
+from service.negotiation import choose_media_type, preferred_wait
+from service.problems import ProblemError
+
+OFFERED = ("audio/midi", "image/png", "application/json")
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        (None, "audio/midi"),
+        ("*/*", "audio/midi"),
+        ("image/png", "image/png"),
+        ("image/*", "image/png"),
+        ("Application/JSON", "application/json"),
+        ("audio/midi;q=0.5, application/json", "application/json"),
+        ("audio/midi;q=0, */*", "image/png"),
+        ("text/html, application/json;q=0.2, */*;q=0.1", "application/json"),
+    ],
+)
+def test_the_best_liked_form_is_chosen(accept: str | None, chosen: str) -> None:
+    assert choose_media_type(accept, OFFERED) == chosen
+
+
+def test_a_form_that_is_not_offered_is_refused_with_what_there_is() -> None:
+    with pytest.raises(ProblemError, match="audio/midi") as raised:
+        choose_media_type("video/mp4", OFFERED)
+    assert raised.value.status == 406
+
+
+@pytest.mark.parametrize(
+    ("prefer", "expected"),
+    [
+        (None, (120.0, None)),
+        ("respond-async", (0.0, "respond-async")),
+        ("wait=3", (3.0, "wait=3")),
+        ("Wait=500", (120.0, "wait=120")),
+        ("handling=lenient", (120.0, None)),
+    ],
+)
+def test_preferences(prefer: str | None, expected: tuple[float, str | None]) -> None:
+    assert preferred_wait(prefer, 120.0) == expected

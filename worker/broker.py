@@ -1,0 +1,468 @@
+"""Jobs in Redis: submitting, looking at, following and cancelling them.
+
+With worker.warm this is the only place that knows Redis.
+
+RQ keeps the queues and the jobs. Beside them this module keeps
+
+    rnnrbm:jobs            sorted set of job ids; with all scores 0 it is in the order of the ids, which is that of time
+    rnnrbm:events:JOB      stream of what happened to the job: queued, started, progress…, end
+    rnnrbm:cancel:JOB      there while a running job is asked to stop
+    rnnrbm:workers         set of worker names; those alive have
+    rnnrbm:worker:NAME     a `WorkerView`, renewed with each heartbeat
+"""
+
+import asyncio
+import json
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from pydantic import ValidationError
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialBackoff
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
+from rq.job import Job, JobStatus
+from rq.job import Retry as JobRetry
+from rq.queue import Queue
+from rq.results import Result
+from rq.utils import as_text, now
+from rq.worker_registration import get_keys as worker_keys
+from ulid import ULID
+
+from worker.errors import BrokerError, NotFoundError, QueueFullError
+from worker.protocol import (
+    FUNCTIONS,
+    QUEUES,
+    Event,
+    JobView,
+    Kind,
+    Outcome,
+    Problem,
+    Progress,
+    Status,
+    WorkerView,
+    new_id,
+)
+
+SERIALIZER = "json"  # RQ's default is pickle, which lets code ride in on a job
+KEPT = timedelta(days=7)
+KEPT_SECONDS = int(KEPT.total_seconds())
+HEARTBEAT_TTL = 8
+EVENTS_KEPT = 10_000
+RUNS_AFTER_A_DEATH = 2
+WAIT_SLICE = 2.0
+MAX_WAITERS = 10_000
+SCAN = 100
+SCANS_A_PAGE = 50  # a filter that hardly anything passes must not read the whole history in one request
+
+JOBS = "rnnrbm:jobs"
+WORKERS = "rnnrbm:workers"
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+EVENT_ID = re.compile(r"\d{1,18}-\d{1,18}")
+
+STATUSES = {
+    JobStatus.STARTED: Status.RUNNING,
+    JobStatus.FAILED: Status.FAILED,
+    JobStatus.STOPPED: Status.CANCELLED,
+    JobStatus.CANCELED: Status.CANCELLED,
+}
+WORKER_DIED = Problem(
+    type="WorkerDied", detail="the worker that ran the job died, and so did those that tried it again"
+)
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Raise `BrokerError` for whatever goes wrong between here and Redis."""
+    try:
+        yield
+    except RedisError as error:
+        raise BrokerError(f"the job queue cannot be used: {error}") from error
+
+
+def internal_error(job_id: str) -> Problem:
+    """What the user is told about an error nobody expected; the traceback stays in the log."""
+    detail = f"an unexpected error stopped the job; the worker's log has it under job {job_id}"
+    return Problem(type="InternalError", detail=detail)
+
+
+class JobQueue(Queue):
+    """A queue whose maintenance goes on soon after a worker died in the middle of it."""
+
+    def acquire_maintenance_lock(self) -> bool:
+        """As RQ's, which expires only after 15 minutes."""
+        return bool(self.connection.set(self.registry_cleaning_key, 1, nx=True, ex=10))
+
+
+class Broker:
+    """Jobs by id. Every method raises `BrokerError` when Redis cannot be reached or refuses a command.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+        functions: the names of the functions that perform each kind of job.
+        retries: how often a command is tried again; the waits between double from 0.1 s up to 1 s.
+    """
+
+    def __init__(self, url: str, *, functions: Mapping[Kind, str] = FUNCTIONS, retries: int = 5) -> None:
+        self._url = url
+        self._functions = functions
+        self._backoff = ExponentialBackoff(cap=1.0, base=0.05)
+        self._retries = retries
+        self._async: AsyncRedis | None = None
+        try:
+            self._redis = self.connect()
+        except ValueError as error:  # the text of it may hold a password
+            raise BrokerError("the Redis URL must start with redis://, rediss:// or unix://") from error
+        self._queues = {
+            kind: JobQueue(name, connection=self._redis, serializer=SERIALIZER) for kind, name in QUEUES.items()
+        }
+
+    def connect(self) -> Redis:
+        """A client of its own, for whoever wants other timeouts than this one."""
+        retry = Retry(self._backoff, self._retries)
+        return Redis.from_url(self._url, retry=retry, socket_timeout=10, socket_connect_timeout=5, protocol=2)
+
+    @redis_errors()
+    def ping(self) -> None:
+        """Return if Redis answers."""
+        self._redis.ping()
+
+    async def close(self) -> None:
+        """Close every connection; the next call opens new ones."""
+        self._redis.close()
+        client, self._async = self._async, None
+        if client is not None:
+            await client.aclose()
+
+    # --- jobs ---------------------------------------------------------------------------------------------------
+
+    @redis_errors()
+    def submit(self, kind: Kind, params: dict[str, Any], *, max_queued: int) -> JobView:
+        """Put a job into its queue.
+
+        Raises:
+            QueueFullError: `max_queued` jobs are waiting there already.
+        """
+        queue = self._queues[kind]
+        if queue.count >= max_queued:
+            raise QueueFullError(f"{max_queued} {kind} jobs are waiting already; try again later")
+        job_id = new_id()
+        with self._redis.pipeline() as pipe:
+            job = queue.enqueue_call(
+                self._functions[kind],
+                kwargs={"params": params},
+                timeout=-1,  # a training takes what it takes; a user who has enough of it cancels
+                ttl=KEPT_SECONDS,
+                result_ttl=KEPT_SECONDS,
+                failure_ttl=KEPT_SECONDS,
+                description=str(kind),
+                job_id=job_id,
+                meta={"kind": kind},
+                retry=JobRetry(max=RUNS_AFTER_A_DEATH, enqueue_at_front=True),
+                pipeline=pipe,
+            )
+            pipe.zadd(JOBS, {job_id: 0})
+            pipe.zremrangebylex(JOBS, "-", f"({ULID.from_timestamp(time.time() - 2 * KEPT_SECONDS)}")
+            _add_event(pipe, job_id, "queued", {"status": Status.QUEUED})
+            pipe.execute()
+        return _view(job, None)
+
+    @redis_errors()
+    def view(self, job_id: str) -> JobView:
+        """The job as its user sees it.
+
+        Raises:
+            NotFoundError: there is no such job, or no more.
+        """
+        view = self._views([job_id])[0] if JOB_ID.fullmatch(job_id) else None
+        if view is None:
+            raise NotFoundError("job", job_id)
+        return view
+
+    @redis_errors()
+    def jobs(
+        self, after: str | None, limit: int, kind: Kind | None = None, status: Status | None = None
+    ) -> tuple[list[JobView], str | None]:
+        """Jobs newest first, at most `limit` after the id `after`, and the cursor of what follows.
+
+        A page may be short, with a cursor, where few jobs pass the filter.
+        """
+        page: list[JobView] = []
+        for _ in range(SCANS_A_PAGE):
+            ids = self._ids(after)
+            for view in self._present(ids):
+                if kind not in (None, view.kind) or status not in (None, view.status):
+                    continue
+                if len(page) == limit:
+                    return page, page[-1].id
+                page.append(view)
+            if len(ids) < SCAN:
+                return page, None
+            after = ids[-1]
+        return page, after
+
+    def _ids(self, after: str | None) -> list[str]:
+        start = "+" if after is None else f"({after}"
+        return [as_text(key) for key in self._redis.zrevrangebylex(JOBS, start, "-", start=0, num=SCAN)]
+
+    def _present(self, ids: list[str]) -> list[JobView]:
+        """The views of those that have not expired; the others are forgotten."""
+        views = self._views(ids)
+        if gone := [job_id for job_id, view in zip(ids, views, strict=True) if view is None]:
+            self._redis.zrem(JOBS, *gone)
+        return [view for view in views if view is not None]
+
+    def _views(self, ids: Sequence[str]) -> list[JobView | None]:
+        with self._redis.pipeline() as pipe:  # one transaction: a job and its result belong together
+            for job_id in ids:
+                pipe.hgetall(Job.key_for(job_id))
+                pipe.xrevrange(_results(job_id), count=1)
+            replies = pipe.execute()
+        return [self._restore(*parts) for parts in zip(ids, replies[::2], replies[1::2], strict=True)]
+
+    def _restore(self, job_id: str, raw: dict[bytes, bytes], results: list[tuple[bytes, Any]]) -> JobView | None:
+        if b"data" not in raw:  # expired; a late heartbeat can leave a stub of a job behind
+            return None
+        job = Job(job_id, connection=self._redis, serializer=SERIALIZER)
+        job.restore(raw)
+        result = None
+        if results:
+            entry, payload = results[0]
+            result = Result.restore(job_id, entry.decode(), payload, self._redis, SERIALIZER)
+        return _view(job, result)
+
+    @redis_errors()
+    def cancel(self, job_id: str) -> JobView:
+        """Take the job out of its queue, or ask it to stop if it runs. A job that has ended stays as it is.
+
+        A job that waits to go on after an interruption is asked too: it may have something worth keeping.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
+        view = self.view(job_id)
+        if view.status.ended:
+            return view
+        if view.progress is None and self._queues[view.kind].remove(job_id):
+            self._cancel_queued(job_id)
+        else:
+            self._redis.set(f"rnnrbm:cancel:{job_id}", 1, ex=KEPT_SECONDS)
+        return self.view(job_id)
+
+    def _cancel_queued(self, job_id: str) -> None:
+        job = Job.fetch(job_id, connection=self._redis, serializer=SERIALIZER)
+        job.ended_at = now()
+        with self._redis.pipeline() as pipe:  # not job.cancel(): its registry of cancelled jobs is never cleaned
+            job.set_status(JobStatus.CANCELED, pipeline=pipe)
+            job.save(pipeline=pipe)
+            job.cleanup(KEPT_SECONDS, pipeline=pipe)
+            pipe.execute()
+        self.announce(job_id)
+
+    @redis_errors()
+    def cancel_requested(self, job_id: str) -> bool:
+        """Whether the user wants the running job to stop."""
+        return bool(self._redis.exists(f"rnnrbm:cancel:{job_id}"))
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    @redis_errors()
+    def add_event(self, job_id: str, event: str, data: dict[str, Any]) -> None:
+        """Append to the job's stream."""
+        with self._redis.pipeline() as pipe:
+            _add_event(pipe, job_id, event, data)
+            pipe.execute()
+
+    @redis_errors()
+    def report(self, job: Job, progress: Progress) -> None:
+        """Store how far a job is and tell those who follow it."""
+        job.meta["progress"] = progress.model_dump()
+        with self._redis.pipeline() as pipe:
+            pipe.hset(job.key, "meta", json.dumps(job.meta))
+            _add_event(pipe, job.id, "progress", job.meta["progress"])
+            pipe.execute()
+
+    @redis_errors()
+    def announce(self, job_id: str) -> JobView:
+        """Tell a job's followers where it stands once a worker let go of it: at its end, or in the queue again."""
+        view = self.view(job_id)
+        if view.status is Status.QUEUED:
+            self.add_event(job_id, "queued", {"status": view.status})
+        elif view.status.ended and not self._has_end(job_id):
+            self.add_event(job_id, "end", view.model_dump(mode="json"))
+        return view
+
+    def _has_end(self, job_id: str) -> bool:
+        last: Any = self._redis.xrevrange(_stream(job_id), count=1)
+        return bool(last) and last[0][1][b"event"] == b"end"
+
+    async def wait(self, job_id: str, timeout: float) -> JobView:
+        """The job once it has ended, or as it is after `timeout` seconds.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
+        deadline = time.monotonic() + timeout
+        last = "0-0"
+        view = await asyncio.to_thread(self.view, job_id)
+        while not view.status.ended and (left := deadline - time.monotonic()) > 0:
+            events = await self._read(job_id, last, min(left, WAIT_SLICE))
+            if events:
+                last = events[-1].id
+            if not events or events[-1].event == "end":  # looked at without a call too: its worker may have died
+                view = await asyncio.to_thread(self.view, job_id)
+        return view
+
+    async def events(self, job_id: str, after: str | None = None) -> AsyncIterator[Event]:
+        """The job's events as they come, up to its end; those after the event `after`, if that is an event's id.
+
+        Raises:
+            NotFoundError: there is no such job.
+        """
+        last = after if after and EVENT_ID.fullmatch(after) else "0-0"
+        view = await asyncio.to_thread(self.view, job_id)
+        while True:
+            ended = view.status.ended
+            if ended:  # then its stream has an end too, even if no worker lived to write it
+                await asyncio.to_thread(self.announce, job_id)
+            events = await self._read(job_id, last, 0.0 if ended else WAIT_SLICE)
+            for event in events:
+                last = event.id
+                yield event
+                if event.event == "end":
+                    return
+            if ended and not events:
+                return
+            if not events:
+                view = await asyncio.to_thread(self.view, job_id)
+
+    async def _read(self, job_id: str, after: str, seconds: float) -> list[Event]:
+        """What the stream holds after an entry, waiting up to so many seconds for it."""
+        if self._async is None:
+            self._async = AsyncRedis.from_url(
+                self._url,
+                retry=AsyncRetry(self._backoff, self._retries),
+                socket_timeout=WAIT_SLICE + 10,
+                socket_connect_timeout=5,
+                max_connections=MAX_WAITERS,
+                protocol=2,
+            )
+        block = int(seconds * 1000) or None  # 0 would wait for ever
+        with redis_errors():
+            reply: Any = await self._async.xread({_stream(job_id): after}, block=block)
+        return [_event(*entry) for _, entries in reply for entry in entries]
+
+    # --- workers --------------------------------------------------------------------------------------------------
+
+    @redis_errors()
+    def workers(self) -> list[WorkerView]:
+        """The workers whose heart beats."""
+        names = sorted(as_text(name) for name in self._redis.smembers(WORKERS))
+        beats = self._redis.mget([f"rnnrbm:worker:{name}" for name in names]) if names else []
+        if gone := [name for name, beat in zip(names, beats, strict=True) if beat is None]:
+            self._redis.srem(WORKERS, *gone)
+        return [WorkerView.model_validate_json(beat) for beat in beats if beat is not None]
+
+    @redis_errors()
+    def beat(self, worker: WorkerView) -> None:
+        """A worker's heartbeat."""
+        with self._redis.pipeline() as pipe:
+            pipe.sadd(WORKERS, worker.name)
+            pipe.set(f"rnnrbm:worker:{worker.name}", worker.model_dump_json(), ex=HEARTBEAT_TTL)
+            pipe.execute()
+
+    @redis_errors()
+    def leave(self, name: str) -> None:
+        """A worker's last word."""
+        with self._redis.pipeline() as pipe:
+            pipe.srem(WORKERS, name)
+            pipe.delete(f"rnnrbm:worker:{name}")
+            pipe.execute()
+
+    @redis_errors()
+    def abandon(self, pid: int) -> None:
+        """Give back at once what a dead worker process of this host was running; its heartbeat has yet to expire."""
+        here = [str(pid).encode(), socket.gethostname().encode()]
+        for key in worker_keys(connection=self._redis):
+            if self._redis.hmget(key, ["pid", "hostname"]) == here:
+                name = key.rpartition(":")[2]
+                self._expire_executions(name)
+                self.leave(name)
+                self._redis.delete(key)
+
+    def _expire_executions(self, worker_name: str) -> None:
+        executions = self._redis.smembers(WORKER_EXECUTIONS_KEY_TEMPLATE.format(worker_name))
+        for queue in self._queues.values():
+            registry = queue.started_job_registry
+            if executions:
+                self._redis.zadd(registry.key, {as_text(execution): 1 for execution in executions}, xx=True)
+            # Without the lock another worker's maintenance could put the same job back too. It will see to this one.
+            if queue.acquire_maintenance_lock():
+                abandoned = registry.get_expired_job_ids()
+                registry.cleanup()
+                self._redis.delete(queue.registry_cleaning_key)
+                for job_id in abandoned:
+                    self.announce(job_id)
+
+
+def _stream(job_id: str) -> str:
+    return f"rnnrbm:events:{job_id}"
+
+
+def _results(job_id: str) -> str:
+    key: str = Result.get_key(job_id)  # type: ignore[no-untyped-call]  # RQ leaves it without types
+    return key
+
+
+def _add_event(pipe: Pipeline, job_id: str, event: str, data: dict[str, Any]) -> None:
+    pipe.xadd(_stream(job_id), {"event": event, "data": json.dumps(data)}, maxlen=EVENTS_KEPT, approximate=True)
+    pipe.expire(_stream(job_id), KEPT_SECONDS)
+
+
+def _event(entry: bytes, fields: dict[bytes, bytes]) -> Event:
+    return Event.model_validate(
+        {"id": entry.decode(), "event": fields[b"event"].decode(), "data": json.loads(fields[b"data"])}
+    )
+
+
+def _view(job: Job, result: Result | None) -> JobView:
+    """RQ's job and its latest result as our user sees them."""
+    rq_status = job.get_status(refresh=False)
+    outcome = None
+    if rq_status is JobStatus.FINISHED:
+        outcome = _outcome(job.id, result)
+        status = Status(outcome.status)
+    else:
+        status = STATUSES.get(rq_status, Status.QUEUED)
+    problem = outcome.problem if outcome else None
+    if rq_status is JobStatus.FAILED:
+        died = result is not None and "AbandonedJobError" in (result.exc_string or "")
+        problem = WORKER_DIED if died else internal_error(job.id)
+    return JobView(
+        id=job.id,
+        kind=Kind(job.meta["kind"]),
+        status=status,
+        progress=job.meta.get("progress"),
+        result=outcome.result or None if outcome else None,
+        problem=problem,
+        created_at=job.created_at,
+        # RQ keeps the times of an earlier run in a job that waits for the next one.
+        started_at=None if status is Status.QUEUED else job.started_at,
+        ended_at=job.ended_at if status.ended else None,
+    )
+
+
+def _outcome(job_id: str, result: Result | None) -> Outcome:
+    try:
+        return Outcome.model_validate(result.return_value if result else None)
+    except ValidationError:  # RQ stores a placeholder for what JSON cannot hold
+        return Outcome(status=Status.FAILED, problem=internal_error(job_id))

@@ -1,0 +1,144 @@
+"""The `rnnrbm` command. A subcommand is a `Command` in `COMMANDS`: its arguments and one function."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from worker.errors import StartError, WorkerError
+from worker.protocol import GenerateParams, Kind, TrainParams
+from worker.settings import Settings
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: `arguments` declares what `run` gets parsed."""
+
+    name: str
+    help: str
+    run: Callable[[argparse.Namespace], None]
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None  # noqa: ARG005 (none to declare)
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, with what the command line says instead.
+
+    Raises:
+        StartError: a value makes no sense.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        facts = (f"RNNRBM_{'_'.join(map(str, fact['loc'])).upper()}: {fact['msg']}" for fact in error.errors())
+        raise StartError("; ".join(facts)) from error
+
+
+def _serve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="address to listen on (RNNRBM_HOST, 127.0.0.1)")
+    parser.add_argument("--port", help="port to listen on (RNNRBM_PORT, 8000)")
+    parser.add_argument("--data", help="directory or fsspec URL of corpora, models and pieces (RNNRBM_DATA, ./var)")
+
+
+def _serve(args: argparse.Namespace) -> None:
+    from worker.main import configure_logging
+    from worker.supervisor import serve
+
+    settings = read_settings(host=args.host, port=args.port, data=args.data)
+    configure_logging(settings.log_level)
+    serve(settings)
+
+
+def _worker_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=[kind.value for kind in Kind], help="the kind of jobs to perform")
+
+
+def _worker(args: argparse.Namespace) -> None:
+    from worker.main import run
+
+    run(read_settings(), Kind(args.kind))
+
+
+def _api(args: argparse.Namespace) -> None:  # noqa: ARG001 (it takes none)
+    import uvicorn
+
+    settings = read_settings()
+    uvicorn.run(
+        "service.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level.lower(),
+        access_log=settings.log_level == "DEBUG",  # /metrics counts requests; probes would fill the log
+        timeout_graceful_shutdown=5,  # event streams do not end by themselves
+    )
+
+
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=".mid files, zips, or folders of them")
+    parser.add_argument("--config", default="{}", help="JSON, as the field `config` of POST /train")
+    parser.add_argument("--data", help="artefact store to put the model in (RNNRBM_DATA, ./var)")
+    parser.add_argument("--id", help="id of the model, instead of a new one")
+
+
+def _train(args: argparse.Namespace) -> None:
+    from worker.offline import train
+
+    params = _parsed(TrainParams, args.config)
+    print(train(args.paths, params, read_settings(data=args.data), args.id))
+
+
+def _generate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", type=Path, help=".mid file to write")
+    parser.add_argument("--config", default="{}", help="JSON, as the body of POST /generate")
+    parser.add_argument("--data", help="artefact store with the model (RNNRBM_DATA, ./var)")
+
+
+def _generate(args: argparse.Namespace) -> None:
+    from worker.offline import generate
+
+    args.output.write_bytes(generate(_parsed(GenerateParams, args.config), read_settings(data=args.data)))
+
+
+Params = TypeVar("Params", TrainParams, GenerateParams)
+
+
+def _parsed(kind: type[Params], text: str) -> Params:
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        facts = (f"{'.'.join(map(str, fact['loc'])) or 'config'}: {fact['msg']}" for fact in error.errors())
+        raise StartError("; ".join(facts)) from error
+
+
+COMMANDS: Sequence[Command] = (
+    Command("serve", "run everything on this machine: server, workers and API", _serve, _serve_arguments),
+    Command("worker", "perform jobs of one kind", _worker, _worker_arguments),
+    Command("train", "train a model without a queue", _train, _train_arguments),
+    Command("generate", "write one piece without a queue", _generate, _generate_arguments),
+    Command("api", "run the HTTP API", _api),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; errors meant for the user go to stderr without a traceback, with exit status 2."""
+    parser = argparse.ArgumentParser(prog="rnnrbm", description="Train and serve the RNN-RBM.")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
+        command.arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    args = parser.parse_args(argv)
+    try:
+        args.run(args)
+    except WorkerError as error:
+        print(f"rnnrbm: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

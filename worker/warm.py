@@ -1,0 +1,194 @@
+"""An RQ worker that stays warm: it performs jobs in its own process, so that modules and models stay loaded.
+
+RQ's SimpleWorker does that too, but neither beats while it works nor can be stopped. This one
+- beats from a thread, so that a job whose worker died is noticed within seconds;
+- on SIGTERM or SIGINT leaves at once when idle; a running job is told and may save itself before it goes back to the
+  queue. After `GRACE_SECONDS`, or at a second signal, the process ends regardless;
+- tells the job's followers what becomes of it.
+"""
+
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+from uuid import uuid4
+
+from redis.exceptions import RedisError
+from rq.job import Job, Retry
+from rq.queue import Queue
+from rq.worker import SimpleWorker, WorkerStatus
+
+from worker.broker import HEARTBEAT_TTL, SERIALIZER, Broker, JobQueue, internal_error
+from worker.context import Interrupted, JobContext, Stop, performing
+from worker.errors import BrokerError
+from worker.protocol import QUEUES, Kind, Outcome, Progress, Status, WorkerView
+
+BEAT_SECONDS = 2.0
+GRACE_SECONDS = 10.0
+IDLE_GRACE_SECONDS = 3.0  # without a job only a Redis that is gone can keep a worker so long
+ASK_SECONDS = 0.2
+POP_SECONDS = 1  # how long one blocking pop lasts, and so how late an idle worker may see a signal
+WITHOUT_LIMIT = 1_000_000_000
+
+logger = logging.getLogger(__name__)
+
+
+class WarmJob(Job):
+    """A job whose function returns an `Outcome`, whatever happens in it: RQ's Retry is for dead workers only."""
+
+    def perform(self) -> Any:
+        """Call the function; an error nobody expected goes to the log, and the user learns that there was one."""
+        try:
+            return Outcome.model_validate(super().perform()).model_dump(mode="json")
+        except Interrupted:
+            # RQ counts these retries apart from those of dead workers.
+            return Retry(max=WITHOUT_LIMIT, enqueue_at_front=True)
+        except Exception:
+            logger.exception("job %s failed", self.id)
+            return Outcome(status=Status.FAILED, problem=internal_error(self.id)).model_dump(mode="json")
+
+
+class RunningContext(JobContext):
+    """The context of a job that a worker performs."""
+
+    def __init__(self, job: Job, broker: Broker, stopping: threading.Event) -> None:
+        super().__init__(job.id)
+        self._job = job
+        self._broker = broker
+        self._stopping = stopping
+        self._cancelled = False
+        self._asked = -math.inf
+
+    def report(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        """Store the progress; a job does not fail because nobody can hear it."""
+        finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+        try:
+            self._broker.report(self._job, Progress(step=step, total=total, metrics=finite))
+        except BrokerError as error:
+            logger.warning("job %s cannot report its progress: %s", self.job_id, error)
+
+    def stop_requested(self) -> Stop | None:
+        """Ask Redis now and then whether the user cancelled the job."""
+        if not self._cancelled and time.monotonic() - self._asked >= ASK_SECONDS:
+            try:
+                self._cancelled = self._broker.cancel_requested(self.job_id)
+            except BrokerError as error:
+                logger.warning("job %s cannot ask whether it is cancelled: %s", self.job_id, error)
+            self._asked = time.monotonic()
+        if self._cancelled:
+            return "cancel"
+        return "shutdown" if self._stopping.is_set() else None
+
+
+class WarmWorker(SimpleWorker):
+    """Performs the jobs of one kind until it gets a signal; `work()` starts it."""
+
+    max_connection_wait_time = 5.0
+
+    def __init__(self, broker: Broker, kind: Kind, *, device: str, kernel: str) -> None:
+        super().__init__(
+            [QUEUES[kind]],
+            name=f"{kind}-{uuid4().hex}",  # never used twice: a name stays taken for minutes after a SIGKILL
+            connection=broker.connect(),
+            job_class=WarmJob,
+            queue_class=JobQueue,
+            serializer=SERIALIZER,
+            worker_ttl=20,
+            maintenance_interval=3,
+        )
+        self._broker = broker
+        self._stopping = threading.Event()
+        self._left = threading.Event()
+        self._beats = threading.Thread(target=self._beat_until_left, name="heartbeat", daemon=True)
+        self._view = WorkerView(name=self.name, queue=QUEUES[kind], pid=os.getpid(), device=device, kernel=kernel)
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def bootstrap(self, *args: Any, **kwargs: Any) -> None:
+        """Register, and let the heart beat."""
+        super().bootstrap(*args, **kwargs)
+        self._broker.beat(self._view)
+        self._beats.start()
+        threading.Thread(target=self._exit_when_late, name="grace", daemon=True).start()
+        logger.info("worker %s is ready on %s (%s)", self.name, self._view.device, self._view.kernel)
+
+    def teardown(self) -> None:
+        """Leave, so that nobody waits for the heart to stop."""
+        self._left.set()
+        self._beats.join(BEAT_SECONDS)
+        super().teardown()  # type: ignore[no-untyped-call]  # RQ leaves it without types
+        self._broker.leave(self.name)
+        self.connection.close()
+
+    def subscribe(self) -> None:
+        """Listen to no commands of RQ: jobs are cancelled through the broker."""
+
+    def unsubscribe(self) -> None:
+        """Nothing to undo."""
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 (a signal handler's arguments)
+        """Stop after the job in hand; at the second signal, now."""
+        if self._stopping.is_set():
+            os._exit(1)
+        self._stop_requested = True
+        self._stopping.set()
+
+    def _exit_when_late(self) -> None:
+        self._stopping.wait()
+        time.sleep(IDLE_GRACE_SECONDS)
+        if self.get_state() == WorkerStatus.BUSY:
+            time.sleep(GRACE_SECONDS - IDLE_GRACE_SECONDS)
+        logger.error("worker %s did not stop in time; a job that it has will run again elsewhere", self.name)
+        os._exit(1)
+
+    def _beat_until_left(self) -> None:
+        while not self._left.wait(BEAT_SECONDS):
+            try:
+                self._broker.beat(self._view)
+                self.heartbeat()
+                for execution in list(self.executions.values()):
+                    self.maintain_heartbeats(execution.job, execution)
+            except (BrokerError, RedisError) as error:
+                logger.warning("worker %s cannot send its heartbeat: %s", self.name, error)
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002 (RQ's signature)
+        """Seconds after which a job without a heartbeat is taken from its worker."""
+        return HEARTBEAT_TTL
+
+    # --- jobs -----------------------------------------------------------------------------------------------------
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """The next job, or None once the worker is to stop.
+
+        RQ would raise out of a pop that a signal interrupts, and lose the job that it might just have popped.
+        """
+        found = None
+        while found is None and not self._stopping.is_set():
+            found = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time or POP_SECONDS)
+        return found
+
+    def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
+        """Mark the job as running, and tell so."""
+        super().prepare_job_execution(job, remove_from_intermediate_queue)
+        self._broker.add_event(job.id, "started", {"status": Status.RUNNING})
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Perform the job, store its outcome, and then tell of it: who hears of the end can read it."""
+        started = time.monotonic()
+        with performing(RunningContext(job, self._broker, self._stopping)):
+            super().execute_job(job, queue)
+        view = self._broker.announce(job.id)
+        logger.info("job %s (%s): %s after %.2f s", job.id, view.kind, view.status, time.monotonic() - started)
+
+    def clean_registries(self) -> None:
+        """Requeue or fail the jobs of dead workers, and tell so."""
+        abandoned = [job_id for queue in self.queues for job_id in queue.started_job_registry.get_expired_job_ids()]
+        super().clean_registries()  # type: ignore[no-untyped-call]  # RQ leaves it without types
+        for job_id in abandoned:
+            self._broker.announce(job_id)
