@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from service import problems
 from service.routes import corpora, generate, generations, health, jobs, models, train
@@ -30,11 +31,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("rnnrbm"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        max_body_size=settings.max_upload_bytes,
         responses={"default": {"model": problems.ProblemDetails, "description": "Problem details (RFC 9457)"}},
     )
     app.state.settings = settings
     app.state.store = ArtefactStore(settings.data)
+    # not FastAPI's max_body_size, which lies outside of every middleware and answers in plain text
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_upload_bytes)
     problems.install(app)
     for module in (generate, train, jobs, models, corpora, generations, health):
         app.include_router(module.router)

@@ -11,7 +11,16 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worker.errors import BrokerError, BundledError, NotFoundError, QueueFullError, StoreError, UploadError, WorkerError
+from worker.errors import (
+    BrokerError,
+    BundledError,
+    NotFoundError,
+    ParameterError,
+    QueueFullError,
+    StoreError,
+    UploadError,
+    WorkerError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -78,13 +87,18 @@ async def _on_problem(_request: Request, error: ProblemError) -> JSONResponse:
 
 
 async def _on_http(request: Request, error: HTTPException) -> JSONResponse:
-    detail = str(error.detail)
-    if error.status_code == http.HTTPStatus.NOT_FOUND and detail == http.HTTPStatus.NOT_FOUND.phrase:
-        detail = f"there is nothing at {request.url.path}; GET /docs lists the routes"
-    if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not possible at {request.url.path}"
+    detail = _detail(error.status_code, request.method, request.url.path) or str(error.detail)
     headers = dict(error.headers) if error.headers else None
     return problem(error.status_code, detail, headers)
+
+
+def _detail(status: int, method: str, path: str) -> str | None:
+    """More than the framework says of an error, which is the status in words."""
+    return {
+        404: f"there is nothing at {path}; GET /docs lists the routes",
+        405: f"{method} is not possible at {path}; GET /docs lists the routes",
+        413: "the request's body is larger than this service takes (RNNRBM_MAX_UPLOAD_BYTES); split the upload",
+    }.get(status)
 
 
 async def _on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -124,9 +138,8 @@ class _PlainTextErrors:
             if message["type"] == "http.response.start" and _is_plain_error(message):
                 replaced = True
                 status = message["status"]
-                await problem(status, http.HTTPStatus(status).description or "the request was refused")(
-                    scope, receive, send
-                )
+                detail = _detail(status, scope["method"], scope["path"]) or http.HTTPStatus(status).phrase
+                await problem(status, detail)(scope, receive, send)
             elif not replaced:
                 await send(message)
 

@@ -42,7 +42,8 @@ UPLOADS = {
 def test_an_upload_without_a_usable_file_is_refused_by_name(server: Server, path: str, name: str) -> None:
     file, data, words = UPLOADS[name]
     body = check(server.http.post(path, files=[("files", (file, data))]), 422)
-    assert [refusal["file"].split("/")[0] for refusal in body["refused"]] == [file]
+    named = "../../etc/song.mid" if name == "zip with a path upwards" else file
+    assert [refusal["file"] for refusal in body["refused"]] == [named]
     assert words in json.dumps(body)
 
 
@@ -114,8 +115,8 @@ def test_other_framework_errors_are_problems_too(server: Server) -> None:
     check(server.http.post("/generate", content=chunks, headers={"Content-Type": "application/json"}), 413)
     check(server.http.get("/jobs", params={"limit": 0}), 422)
     check(server.http.get("/jobs/x/events"), 404)
-    multipart = {"Content-Type": "multipart/form-data; boundary=x"}
-    check(server.http.post("/train", content=b"--x\r\nbroken", headers=multipart), 400)
+    multipart = {"Content-Type": "multipart/form-data"}
+    assert "boundary" in check(server.http.post("/train", content=b"--x\r\nbroken", headers=multipart), 400)["detail"]
 
 
 def test_a_model_that_comes_with_the_program_stays(server: Server) -> None:
