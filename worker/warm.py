@@ -109,7 +109,8 @@ class WarmWorker(SimpleWorker):
     # --- life -----------------------------------------------------------------------------------------------------
 
     def bootstrap(self, *args: Any, **kwargs: Any) -> None:
-        """Register, and let the heart beat."""
+        """Register, and let the heart beat; who sees it may send a signal."""
+        self._install_signal_handlers()  # type: ignore[no-untyped-call]  # RQ leaves it without types
         super().bootstrap(*args, **kwargs)
         self._broker.beat(self._view)
         self._beats.start()

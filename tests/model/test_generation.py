@@ -35,7 +35,7 @@ def test_the_same_seed_gives_the_same_piece_and_its_beginning_does_not_depend_on
 
 def test_frames_are_distributed_as_the_conditional_rbm_says(network: RnnRbmNetwork) -> None:
     """The first frame's RBM has the biases of u_0; its states can be enumerated."""
-    n = 3000
+    n = 1500
     first = np.concatenate([generate(network, 1, seed=seed) for seed in range(n)])
     frequency = np.bincount(first @ [4, 2, 1], minlength=8) / n
     states = torch.tensor([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)]).to(network.W)
