@@ -24,8 +24,10 @@ format: $(DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+MIDI ?= nottingham/train
+
 bench: $(DEV)
-	exec $(BIN)/python -m bench.tutorial
+	exec $(BIN)/python -m bench.tutorial $(MIDI)
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv || python3 -m venv .venv

@@ -1,0 +1,1 @@
+"""Measurements: slow runs with a named command, whose results stand in the documentation."""
