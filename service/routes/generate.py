@@ -80,4 +80,7 @@ def _job(params: GenerateParams, settings: Settings, store: ArtefactStore) -> Ge
     """The parameters with every open choice made."""
     if params.length > settings.max_length:
         raise ParameterError("length", f"at most {settings.max_length} steps, not {params.length}")
+    if params.length * params.gibbs_steps > settings.max_gibbs_steps:
+        most = settings.max_gibbs_steps // params.length
+        raise ParameterError("gibbs_steps", f"at most {most} for {params.length} steps of time")
     return complete(params, store.find_model(params.model), secrets.randbits(32))

@@ -80,6 +80,7 @@ def test_a_wrong_config_names_its_field(server: Server, config: str, field: str)
         ({"length": 10**9}, "length"),
         ({"temperature": -1}, "temperature"),
         ({"gibbs_steps": 10**9}, "gibbs_steps"),
+        ({"length": 20_000, "gibbs_steps": 5000}, "at most 250"),
         ({"colour": "blue"}, "colour"),
         ({"seed": "x"}, "seed"),
         ([1, 2], "object"),

@@ -11,7 +11,7 @@ from model import checkpoint
 from model.config import ModelConfig, TrainingConfig
 from model.errors import CorpusError, TrainingError
 from model.rnn_rbm import RnnRbmNetwork
-from model.training import TrainingState, initial_state, train
+from model.training import TrainingState, initial_state, probe, train
 
 CONFIG = ModelConfig(n_hidden=12, n_hidden_recurrent=8, pitch_range=(60, 72))
 TRAINING = TrainingConfig(epochs=3, lr=0.01, batch_size=10, gibbs_steps=3, seed=1)
@@ -117,3 +117,17 @@ def test_a_training_that_diverges_says_so() -> None:
     state.network.bv.data[0] = torch.nan
     with pytest.raises(TrainingError, match="lower lr"):
         train(state, scale_rolls(), TRAINING)
+
+
+def test_the_probe_sees_a_chain_that_does_not_mix() -> None:
+    """An RBM with two far modes: from the data the chain stays where it is, from zeros it finds the wrong one."""
+    state = fresh()
+    network = state.network
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    network.W.data[:, 0] = 20.0  # all keys together ...
+    network.bh.data[0] = -120.0  # ... or none
+    network.bv.data.fill_(-10.0)
+    piece = torch.ones(10, 12, dtype=torch.bool)
+    assert probe(network, [piece], "data", 15) > -0.1
+    assert probe(network, [piece], "zeros", 25) < -50
