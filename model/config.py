@@ -84,6 +84,8 @@ class TrainingConfig:
     """Frames of a subsequence (the tutorial's name)."""
     n_parallel: int = 1
     """Subsequences of one update."""
+    min_updates: int = 1
+    """Updates of an epoch at least: a small corpus is gone through more than once."""
     gibbs_steps: int = 15
     """k of CD-k."""
     chain_start: Literal["data", "zeros"] = "data"
@@ -126,6 +128,7 @@ RECIPES = {
             epochs=18,
             lr=2e-3,
             n_parallel=16,
+            min_updates=50,
             gibbs_steps=25,
             chain_start="zeros",
             optimizer="adam",

@@ -100,12 +100,18 @@ def _batches(pieces: Sequence[Tensor], config: TrainingConfig, epoch: int) -> It
     Several at a time: the subsequences of all pieces are shuffled.
     """
     order = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch + 1)
-    shuffled = [pieces[i] for i in torch.randperm(len(pieces), generator=order)]
-    chunks = [chunk for piece in shuffled for chunk in piece.split(config.batch_size)]
-    if config.n_parallel > 1:
-        chunks = [chunks[i] for i in torch.randperm(len(chunks), generator=order)]
-    for i in range(0, len(chunks), config.n_parallel):
-        yield chunks[i : i + config.n_parallel]
+
+    def shuffled(items: Sequence[Tensor]) -> list[Tensor]:
+        return [items[i] for i in torch.randperm(len(items), generator=order).tolist()]
+
+    n_updates = 0
+    while n_updates < config.min_updates:
+        chunks = [chunk for piece in shuffled(pieces) for chunk in piece.split(config.batch_size)]
+        if config.n_parallel > 1:
+            chunks = shuffled(chunks)
+        for i in range(0, len(chunks), config.n_parallel):
+            yield chunks[i : i + config.n_parallel]
+            n_updates += 1
 
 
 def _set_key_frequencies(network: RnnRbmNetwork, pieces: Sequence[Tensor]) -> None:

@@ -97,6 +97,15 @@ def test_the_monitor_rises_on_a_pattern_that_can_be_learned(device: torch.device
     assert [epoch["epoch"] for epoch in state.history] == list(range(1, 151))
 
 
+def test_a_small_corpus_is_gone_through_often_enough() -> None:
+    config = replace(TRAINING, epochs=1, min_updates=20)
+    state = fresh(config)
+    assert not train(state, scale_rolls(), config, should_stop=stop_after(19))
+    assert state.update == 19
+    assert train(state, scale_rolls(), config)
+    assert state.epoch == 1
+
+
 def test_every_frame_counts_the_same_whatever_the_padding() -> None:
     """An update on subsequences of unequal length moves bv by the mean over their real frames."""
     short, long = np.ones((2, 12), dtype=bool), np.zeros((8, 12), dtype=bool)
