@@ -106,7 +106,7 @@ def _batches(pieces: Sequence[Tensor], config: TrainingConfig, epoch: int) -> It
 
     n_updates = 0
     while n_updates < config.min_updates:
-        chunks = [chunk for piece in shuffled(pieces) for chunk in piece.split(config.batch_size)]
+        chunks = [chunk for piece in shuffled(pieces) for chunk in torch.split(piece, config.batch_size)]
         if config.n_parallel > 1:
             chunks = shuffled(chunks)
         for i in range(0, len(chunks), config.n_parallel):
