@@ -8,12 +8,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-NOT_DRAWN = ("epoch", "seconds")
+NOT_DRAWN = ("epoch", "seconds", "cost")
+"""The cost of contrastive divergence is a difference that hovers near zero, whatever was learned."""
 COLOURS = ("#2f6db3", "#c8553d", "#3d8f6a", "#8a5fb0", "#b8892b", "#5b6770")
 
 
 def curve_png(metrics: Sequence[Mapping[str, float]], *, title: str) -> bytes:
-    """PNG of per-epoch metrics: `epoch` to the right, a line for each other metric but `seconds`.
+    """PNG of per-epoch metrics: `epoch` to the right, a line for each metric in nats a frame, larger is better.
 
     Metrics that some epochs lack (a validation every tenth, say) are drawn through those that have them.
     """
@@ -47,7 +48,6 @@ def _style(axes: Axes, title: str, keys: list[str]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#d2d2cb")
     axes.tick_params(colors="#6d6d66", labelsize=9)
-    if len(keys) == 1:
-        axes.set_ylabel(keys[0].replace("_", " "), color="#6d6d66")
-    elif keys:
+    axes.set_ylabel("nats a frame", color="#6d6d66")
+    if keys:
         axes.legend(frameon=False, labelcolor="#2a2a27")
