@@ -1,4 +1,6 @@
 # One image for the API and the workers; WITH_TORCH=0 builds the API's alone, without torch.
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu leaves out CUDA, which is gigabytes. It is an extra index, since
+# it need not have what torch depends on in the versions of constraints.txt.
 FROM python:3.11-slim-bookworm AS build
 ARG TORCH_INDEX=""
 ARG WITH_TORCH=1
@@ -7,7 +9,7 @@ RUN python -m venv /opt/rnnrbm
 ENV PATH=/opt/rnnrbm/bin:$PATH
 COPY constraints.txt ./
 RUN if [ "$WITH_TORCH" = 1 ]; then \
-      pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} --constraint constraints.txt torch==2.13.0; \
+      pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --constraint constraints.txt torch==2.13.0; \
     fi
 COPY pyproject.toml README.md LICENSE ./
 COPY model model
@@ -19,7 +21,7 @@ FROM python:3.11-slim-bookworm
 RUN useradd --create-home --uid 1000 rnnrbm && mkdir /data && chown rnnrbm /data
 COPY --from=build /opt/rnnrbm /opt/rnnrbm
 ENV PATH=/opt/rnnrbm/bin:$PATH RNNRBM_DATA=/data RNNRBM_HOST=0.0.0.0 PYTHONUNBUFFERED=1
-USER rnnrbm
+USER 1000
 WORKDIR /home/rnnrbm
 VOLUME /data
 EXPOSE 8000

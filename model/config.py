@@ -125,7 +125,7 @@ RECIPES = {
     "fast": Recipe(
         ModelConfig(n_hidden_recurrent=150, dt=None, steps_per_beat=2),
         TrainingConfig(
-            epochs=18,
+            epochs=30,
             lr=2e-3,
             n_parallel=16,
             min_updates=50,
