@@ -31,7 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("rnnrbm"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        responses={"default": {"model": problems.ProblemDetails, "description": "Problem details (RFC 9457)"}},
+        responses=dict.fromkeys(("default", 422), problems.DESCRIPTION),
     )
     app.state.settings = settings
     app.state.store = ArtefactStore(settings.data)

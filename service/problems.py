@@ -49,6 +49,13 @@ class ProblemDetails(BaseModel):
     refused: list[dict[str, str]] | None = None
 
 
+DESCRIPTION: dict[str, Any] = {
+    "description": "Problem details (RFC 9457)",
+    "content": {MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}},
+}
+"""What /openapi.json says of every error."""
+
+
 class ProblemError(Exception):
     """Raise it to answer with that problem."""
 

@@ -5,6 +5,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from worker.protocol import PitchRange
+
 Item = TypeVar("Item")
 
 
@@ -77,7 +79,7 @@ class GenerationView(BaseModel):
     tempo: float
     temperature: float
     gibbs_steps: int
-    pitch_range: tuple[int, int]
+    pitch_range: PitchRange
     notes: int
     created_at: datetime
     links: dict[str, str]

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from ulid import ULID
 
 from worker.errors import ParameterError
@@ -111,6 +111,14 @@ class GenerateParams(BaseModel):
 
 
 PitchBound = Annotated[int, Field(ge=0, le=128)]
+_PITCH_RANGE = {
+    "type": "array",
+    "items": {"type": "integer", "minimum": 0, "maximum": 128},
+    "minItems": 2,
+    "maxItems": 2,
+}
+# described without prefixItems, which few generators of clients understand
+PitchRange = Annotated[tuple[PitchBound, PitchBound], WithJsonSchema(_PITCH_RANGE)]
 
 
 class TrainParams(BaseModel):
@@ -128,7 +136,7 @@ class TrainParams(BaseModel):
     gibbs_steps: int | None = Field(None, ge=1, le=1000, description="k of CD-k")
     dt: float | None = Field(None, ge=0.01, le=10, description="seconds of a frame")
     steps_per_beat: int | None = Field(None, ge=1, le=48)
-    pitch_range: tuple[PitchBound, PitchBound] | None = Field(None, description="[low, high): MIDI notes")
+    pitch_range: PitchRange | None = Field(None, description="[low, high): MIDI notes")
     seed: int | None = Field(None, ge=0, lt=2**53)
 
     @model_validator(mode="after")
