@@ -14,6 +14,7 @@ from worker.settings import Settings
 CONFIG_BYTES = 64 * 1024
 MULTIPART_FILES = {
     "type": "array",
+    "minItems": 1,
     "items": {"type": "string", "contentMediaType": "application/octet-stream"},
     "description": ".mid, .midi, or .zip of them",
 }

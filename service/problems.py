@@ -114,7 +114,10 @@ async def _on_invalid(request: Request, error: RequestValidationError) -> JSONRe
 
 def invalid_error(errors: Any) -> ProblemError:
     """422 for pydantic's list of errors, each with its field."""
-    found = [{"field": ".".join(map(str, e["loc"])) or "body", "message": e["msg"]} for e in errors]
+    found = [
+        {"field": ".".join(map(str, e["loc"])) or "body", "message": e["msg"].removeprefix("Value error, ")}
+        for e in errors
+    ]
     detail = "; ".join(f"{e['field']}: {e['message']}" for e in found)
     return ProblemError(422, detail, errors=found)
 
