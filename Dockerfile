@@ -1,5 +1,5 @@
 # One image for the API and the workers; WITH_TORCH=0 builds the API's alone, without torch.
-# TORCH_INDEX=https://download.pytorch.org/whl/cpu leaves out CUDA, which is gigabytes. It is an extra index, since
+# TORCH_INDEX, an index of PyTorch's CPU builds, leaves out CUDA, which is gigabytes. It is an extra index, since
 # it need not have what torch depends on in the versions of constraints.txt.
 FROM python:3.11-slim-bookworm AS build
 ARG TORCH_INDEX=""

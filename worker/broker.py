@@ -1,11 +1,11 @@
 """Jobs in Redis: submitting, looking at, following and cancelling them.
 
-With worker.warm this is the only place that knows Redis.
+With worker.events, worker.views and worker.warm this is the only place that knows Redis and RQ.
 
 RQ keeps the queues and the jobs. Beside them this module keeps
 
     rnnrbm:jobs            sorted set of job ids; with all scores 0 it is in the order of the ids, which is that of time
-    rnnrbm:events:JOB      stream of what happened to the job: queued, started, progress…, end
+    rnnrbm:events:JOB      stream of what happened to the job (worker.events)
     rnnrbm:cancel:JOB      there while a running job is asked to stop
     rnnrbm:workers         set of worker names; those alive have
     rnnrbm:worker:NAME     a `WorkerView`, renewed with each heartbeat
@@ -16,18 +16,11 @@ import json
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
 from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
-from redis.client import Pipeline
-from redis.exceptions import RedisError
 from redis.retry import Retry
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 from rq.job import Job, JobStatus
@@ -39,28 +32,23 @@ from rq.worker_registration import get_keys as worker_keys
 from ulid import ULID
 
 from worker.errors import BrokerError, NotFoundError, QueueFullError
+from worker.events import KEPT_SECONDS, WAIT_SLICE, EventLog, redis_errors
 from worker.protocol import (
     FUNCTIONS,
     QUEUES,
     Event,
     JobView,
     Kind,
-    Outcome,
-    Problem,
     Progress,
     Status,
     WorkerView,
     new_id,
 )
+from worker.views import view_of
 
 SERIALIZER = "json"  # RQ's default is pickle, which lets code ride in on a job
-KEPT = timedelta(days=7)
-KEPT_SECONDS = int(KEPT.total_seconds())
 HEARTBEAT_TTL = 8
-EVENTS_KEPT = 10_000
 RUNS_AFTER_A_DEATH = 2
-WAIT_SLICE = 2.0
-MAX_WAITERS = 10_000
 SCAN = 100
 SCANS_A_PAGE = 50  # a filter that hardly anything passes must not read the whole history in one request
 
@@ -68,31 +56,6 @@ JOBS = "rnnrbm:jobs"
 WORKERS = "rnnrbm:workers"
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 EVENT_ID = re.compile(r"\d{1,18}-\d{1,18}")
-
-STATUSES = {
-    JobStatus.STARTED: Status.RUNNING,
-    JobStatus.FAILED: Status.FAILED,
-    JobStatus.STOPPED: Status.CANCELLED,
-    JobStatus.CANCELED: Status.CANCELLED,
-}
-WORKER_DIED = Problem(
-    type="WorkerDied", detail="the worker that ran the job died, and so did those that tried it again"
-)
-
-
-@contextmanager
-def redis_errors() -> Iterator[None]:
-    """Raise `BrokerError` for whatever goes wrong between here and Redis."""
-    try:
-        yield
-    except RedisError as error:
-        raise BrokerError(f"the job queue cannot be used: {error}") from error
-
-
-def internal_error(job_id: str) -> Problem:
-    """What the user is told about an error nobody expected; the traceback stays in the log."""
-    detail = f"an unexpected error stopped the job; the worker's log has it under job {job_id}"
-    return Problem(type="InternalError", detail=detail)
 
 
 class JobQueue(Queue):
@@ -117,11 +80,11 @@ class Broker:
         self._functions = functions
         self._backoff = ExponentialBackoff(cap=1.0, base=0.05)
         self._retries = retries
-        self._async: AsyncRedis | None = None
         try:
             self._redis = self.connect()
         except ValueError as error:  # the text of it may hold a password
             raise BrokerError("the Redis URL must start with redis://, rediss:// or unix://") from error
+        self._events = EventLog(self._redis, url, self._backoff, retries)
         self._queues = {
             kind: JobQueue(name, connection=self._redis, serializer=SERIALIZER) for kind, name in QUEUES.items()
         }
@@ -139,9 +102,7 @@ class Broker:
     async def close(self) -> None:
         """Close every connection; the next call opens new ones."""
         self._redis.close()
-        client, self._async = self._async, None
-        if client is not None:
-            await client.aclose()
+        await self._events.close()
 
     # --- jobs ---------------------------------------------------------------------------------------------------
 
@@ -172,9 +133,9 @@ class Broker:
             )
             pipe.zadd(JOBS, {job_id: 0})
             pipe.zremrangebylex(JOBS, "-", f"({ULID.from_timestamp(time.time() - 2 * KEPT_SECONDS)}")
-            _add_event(pipe, job_id, "queued", {"status": Status.QUEUED})
+            self._events.append(pipe, job_id, "queued", {"status": Status.QUEUED})
             pipe.execute()
-        return _view(job, None)
+        return view_of(job, None)
 
     @redis_errors()
     def view(self, job_id: str) -> JobView:
@@ -238,7 +199,7 @@ class Broker:
         if results:
             entry, payload = results[0]
             result = Result.restore(job_id, entry.decode(), payload, self._redis, SERIALIZER)
-        return _view(job, result)
+        return view_of(job, result)
 
     @redis_errors()
     def cancel(self, job_id: str) -> JobView:
@@ -279,7 +240,7 @@ class Broker:
     def add_event(self, job_id: str, event: str, data: dict[str, Any]) -> None:
         """Append to the job's stream."""
         with self._redis.pipeline() as pipe:
-            _add_event(pipe, job_id, event, data)
+            self._events.append(pipe, job_id, event, data)
             pipe.execute()
 
     @redis_errors()
@@ -288,7 +249,7 @@ class Broker:
         job.meta["progress"] = progress.model_dump()
         with self._redis.pipeline() as pipe:
             pipe.hset(job.key, "meta", json.dumps(job.meta))
-            _add_event(pipe, job.id, "progress", job.meta["progress"])
+            self._events.append(pipe, job.id, "progress", job.meta["progress"])
             pipe.execute()
 
     @redis_errors()
@@ -297,13 +258,9 @@ class Broker:
         view = self.view(job_id)
         if view.status is Status.QUEUED:
             self.add_event(job_id, "queued", {"status": view.status})
-        elif view.status.ended and not self._has_end(job_id):
+        elif view.status.ended and not self._events.has_end(job_id):
             self.add_event(job_id, "end", view.model_dump(mode="json"))
         return view
-
-    def _has_end(self, job_id: str) -> bool:
-        last: Any = self._redis.xrevrange(_stream(job_id), count=1)
-        return bool(last) and last[0][1][b"event"] == b"end"
 
     async def wait(self, job_id: str, timeout: float) -> JobView:
         """The job once it has ended, or as it is after `timeout` seconds.
@@ -315,7 +272,7 @@ class Broker:
         last = "0-0"
         view = await asyncio.to_thread(self.view, job_id)
         while not view.status.ended and (left := deadline - time.monotonic()) > 0:
-            events = await self._read(job_id, last, min(left, WAIT_SLICE))
+            events = await self._events.read(job_id, last, min(left, WAIT_SLICE))
             if events:
                 last = events[-1].id
             if not events or events[-1].event == "end":  # looked at without a call too: its worker may have died
@@ -334,7 +291,7 @@ class Broker:
             ended = view.status.ended
             if ended:  # then its stream has an end too, even if no worker lived to write it
                 await asyncio.to_thread(self.announce, job_id)
-            events = await self._read(job_id, last, 0.0 if ended else WAIT_SLICE)
+            events = await self._events.read(job_id, last, 0.0 if ended else WAIT_SLICE)
             for event in events:
                 last = event.id
                 yield event
@@ -344,22 +301,6 @@ class Broker:
                 return
             if not events:
                 view = await asyncio.to_thread(self.view, job_id)
-
-    async def _read(self, job_id: str, after: str, seconds: float) -> list[Event]:
-        """What the stream holds after an entry, waiting up to so many seconds for it."""
-        if self._async is None:
-            self._async = AsyncRedis.from_url(
-                self._url,
-                retry=AsyncRetry(self._backoff, self._retries),
-                socket_timeout=WAIT_SLICE + 10,
-                socket_connect_timeout=5,
-                max_connections=MAX_WAITERS,
-                protocol=2,
-            )
-        block = int(seconds * 1000) or None  # 0 would wait for ever
-        with redis_errors():
-            reply: Any = await self._async.xread({_stream(job_id): after}, block=block)
-        return [_event(*entry) for _, entries in reply for entry in entries]
 
     # --- workers --------------------------------------------------------------------------------------------------
 
@@ -414,55 +355,6 @@ class Broker:
                     self.announce(job_id)
 
 
-def _stream(job_id: str) -> str:
-    return f"rnnrbm:events:{job_id}"
-
-
 def _results(job_id: str) -> str:
     key: str = Result.get_key(job_id)  # type: ignore[no-untyped-call]  # RQ leaves it without types
     return key
-
-
-def _add_event(pipe: Pipeline, job_id: str, event: str, data: dict[str, Any]) -> None:
-    pipe.xadd(_stream(job_id), {"event": event, "data": json.dumps(data)}, maxlen=EVENTS_KEPT, approximate=True)
-    pipe.expire(_stream(job_id), KEPT_SECONDS)
-
-
-def _event(entry: bytes, fields: dict[bytes, bytes]) -> Event:
-    return Event.model_validate(
-        {"id": entry.decode(), "event": fields[b"event"].decode(), "data": json.loads(fields[b"data"])}
-    )
-
-
-def _view(job: Job, result: Result | None) -> JobView:
-    """RQ's job and its latest result as our user sees them."""
-    rq_status = job.get_status(refresh=False)
-    outcome = None
-    if rq_status is JobStatus.FINISHED:
-        outcome = _outcome(job.id, result)
-        status = Status(outcome.status)
-    else:
-        status = STATUSES.get(rq_status, Status.QUEUED)
-    problem = outcome.problem if outcome else None
-    if rq_status is JobStatus.FAILED:
-        died = result is not None and "AbandonedJobError" in (result.exc_string or "")
-        problem = WORKER_DIED if died else internal_error(job.id)
-    return JobView(
-        id=job.id,
-        kind=Kind(job.meta["kind"]),
-        status=status,
-        progress=job.meta.get("progress"),
-        result=outcome.result or None if outcome else None,
-        problem=problem,
-        created_at=job.created_at,
-        # RQ keeps the times of an earlier run in a job that waits for the next one.
-        started_at=None if status is Status.QUEUED else job.started_at,
-        ended_at=job.ended_at if status.ended else None,
-    )
-
-
-def _outcome(job_id: str, result: Result | None) -> Outcome:
-    try:
-        return Outcome.model_validate(result.return_value if result else None)
-    except ValidationError:  # RQ stores a placeholder for what JSON cannot hold
-        return Outcome(status=Status.FAILED, problem=internal_error(job_id))

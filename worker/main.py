@@ -2,8 +2,9 @@
 
 import logging
 
-from worker.broker import Broker, redis_errors
+from worker.broker import Broker
 from worker.errors import StartError
+from worker.events import redis_errors
 from worker.protocol import Kind
 from worker.settings import Settings
 from worker.warm import WarmWorker

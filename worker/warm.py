@@ -22,10 +22,11 @@ from rq.job import Job, Retry
 from rq.queue import Queue
 from rq.worker import SimpleWorker, WorkerStatus
 
-from worker.broker import HEARTBEAT_TTL, SERIALIZER, Broker, JobQueue, internal_error
+from worker.broker import HEARTBEAT_TTL, SERIALIZER, Broker, JobQueue
 from worker.context import Interrupted, JobContext, Stop, performing
 from worker.errors import BrokerError
 from worker.protocol import QUEUES, Kind, Outcome, Progress, Status, WorkerView
+from worker.views import internal_error
 
 BEAT_SECONDS = 2.0
 GRACE_SECONDS = 10.0
