@@ -9,19 +9,28 @@ from model.errors import CorpusError, MidiError
 from model.midi import read_roll
 from model.pianoroll import Roll
 
+MAX_CELLS = 1 << 30
+"""Frames times keys of all pieces together: a gigabyte of memory."""
+
 
 def read_rolls(pieces: Iterable[tuple[str, bytes]], config: ModelConfig) -> list[Roll]:
     """The rolls (frames, n_visible) of named MIDI files, as a model of that config sees them.
 
     Raises:
-        CorpusError: no piece sounds a note within the pitch range, or one cannot be read at this time step.
+        CorpusError: no piece sounds a note within the pitch range, one cannot be read at this time step, or all
+            together have too many frames.
     """
-    rolls = []
+    rolls: list[Roll] = []
+    cells = 0
     for name, data in pieces:
         try:
             rolls.append(read_roll(data, config.sampling, config.pitch_range))
         except MidiError as error:
             raise CorpusError(f"{name}: {error}") from error
+        cells += rolls[-1].size
+        if cells > MAX_CELLS:
+            most = MAX_CELLS // config.n_visible
+            raise CorpusError(f"the pieces have more than {most:,} frames together: choose a longer time step")
     if not any(roll.any() for roll in rolls):
         low, high = config.pitch_range
         raise CorpusError(f"no piece has a note that sounds at a frame and lies in the pitch range {low}..{high - 1}")

@@ -31,15 +31,11 @@ def logistic_noise(shape: Sequence[int], generator: torch.Generator, like: Tenso
 
 
 @torch.no_grad()
-def gibbs_chain(
-    v: Tensor, W: Tensor, bv: Tensor, bh: Tensor, k: int, generator: torch.Generator, temperature: float = 1.0
-) -> Tensor:
+def gibbs_chain(v: Tensor, W: Tensor, bv: Tensor, bh: Tensor, k: int, generator: torch.Generator) -> Tensor:
     """The visible units after k steps v -> h -> v of the Gibbs chain that starts at `v` (..., n_visible).
 
-    All rows advance together as matrix products. `temperature` divides the energy.
+    All rows advance together as matrix products.
     """
-    if temperature != 1.0:
-        W, bv, bh = W / temperature, bv / temperature, bh / temperature
     v = v.expand((v + bv).shape).clone()  # (..., n_visible)
     h = v.new_empty(*v.shape[:-1], W.shape[1])  # (..., n_hidden)
     for _ in range(k):

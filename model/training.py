@@ -17,7 +17,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils import clip_grad_norm_
@@ -25,10 +24,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from model.config import TrainingConfig
 from model.errors import CorpusError, TrainingError
+from model.pianoroll import Roll
 from model.rbm import contrastive_divergence, gibbs_chain, pseudo_log_likelihood
 from model.rnn_rbm import RnnRbmNetwork
 
-Roll = NDArray[np.bool_]
 PROBE_FRAMES, PROBE_LENGTH = 2000, 200
 TUTORIAL_STEPS, GENERATION_STEPS = 15, 25
 
@@ -99,7 +98,7 @@ def _batches(pieces: Sequence[Tensor], config: TrainingConfig, epoch: int) -> It
     One at a time: pieces are shuffled and their subsequences follow each other, as in the tutorial.
     Several at a time: the subsequences of all pieces are shuffled.
     """
-    order = torch.Generator().manual_seed(config.seed * 1_000_003 + epoch + 1)
+    order = torch.Generator().manual_seed((config.seed * 1_000_003 + epoch + 1) % 2**63)
 
     def shuffled(items: Sequence[Tensor]) -> list[Tensor]:
         return [items[i] for i in torch.randperm(len(items), generator=order).tolist()]

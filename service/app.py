@@ -1,5 +1,6 @@
 """The application: settings, broker and store for as long as it lives, and the routes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -13,6 +14,8 @@ from worker.broker import Broker
 from worker.settings import Settings
 from worker.store import ArtefactStore
 
+UPLOADS_AT_ONCE = 2
+"""Each may unpack to max_unpacked_bytes of memory."""
 DESCRIPTION = "Train RNN-RBMs on MIDI files and get polyphonic pieces back."
 
 
@@ -34,6 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         responses=dict.fromkeys(("default", 422), problems.DESCRIPTION),
     )
     app.state.settings = settings
+    app.state.uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
     app.state.store = ArtefactStore(settings.data)
     # not FastAPI's max_body_size, which lies outside of every middleware and answers in plain text
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_upload_bytes)

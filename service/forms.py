@@ -6,18 +6,33 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 
 from service.problems import ProblemError
 from worker.settings import Settings
 
 CONFIG_BYTES = 64 * 1024
+"""Most bytes of JSON in a request: far more than any of ours needs, and read at once."""
 MULTIPART_FILES = {
     "type": "array",
     "minItems": 1,
     "items": {"type": "string", "contentMediaType": "application/octet-stream"},
     "description": ".mid, .midi, or .zip of them",
 }
+
+
+async def read_json(request: Request) -> bytes:
+    """The request's body, which must be short.
+
+    Raises:
+        ProblemError: 413.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > CONFIG_BYTES:
+            raise ProblemError(413, f"the JSON of a request may have {CONFIG_BYTES} bytes")
+    return body
 
 
 @dataclass(frozen=True)
@@ -35,16 +50,26 @@ async def read_form(request: Request, settings: Settings) -> AsyncIterator[Uploa
     Raises:
         ProblemError: a field of another name, or a file where text belongs.
     """
-    async with request.form(max_files=settings.max_files, max_fields=16, max_part_size=CONFIG_BYTES) as form:
-        files: list[tuple[str, BinaryIO]] = []
-        config = ""
-        for name, value in form.multi_items():
-            if name == "files" and isinstance(value, UploadFile):
-                files.append((value.filename or "", value.file))
-            elif name == "config":
-                config = value if isinstance(value, str) else (await value.read(CONFIG_BYTES)).decode(errors="replace")
-            else:
-                raise ProblemError(
-                    422, f"{name}: the form takes `files` (files, with curl -F files=@a.mid) and `config`"
-                )
-        yield UploadForm(files, config)
+    try:
+        form = await request.form(max_files=settings.max_files, max_fields=16, max_part_size=CONFIG_BYTES)
+    except UnicodeError as error:  # a charset that the client made up
+        raise ProblemError(400, "the form cannot be decoded: send its text as UTF-8") from error
+    try:
+        async with request.app.state.uploads:
+            yield await _sorted_out(form)
+    finally:
+        await form.close()
+
+
+async def _sorted_out(form: FormData) -> UploadForm:
+    files: list[tuple[str, BinaryIO]] = []
+    config = ""
+    for name, value in form.multi_items():
+        if name == "files" and isinstance(value, UploadFile):
+            files.append((value.filename or "", value.file))
+        elif name == "config":
+            config = value if isinstance(value, str) else (await value.read(CONFIG_BYTES)).decode(errors="replace")
+        else:
+            taken = "the form takes `files` (files, with curl -F files=@a.mid) and `config`"
+            raise ProblemError(422, f"{name[:100]!a}: {taken}")
+    return UploadForm(files, config)

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+MOST_ERRORS = 20
 STATUS_OF: dict[type[WorkerError], int] = {
     NotFoundError: 404,
     UploadError: 422,
@@ -115,8 +116,8 @@ async def _on_invalid(request: Request, error: RequestValidationError) -> JSONRe
 def invalid_error(errors: Any) -> ProblemError:
     """422 for pydantic's list of errors, each with its field."""
     found = [
-        {"field": ".".join(map(str, e["loc"])) or "body", "message": e["msg"].removeprefix("Value error, ")}
-        for e in errors
+        {"field": ".".join(map(str, e["loc"]))[:100] or "body", "message": e["msg"].removeprefix("Value error, ")}
+        for e in errors[:MOST_ERRORS]
     ]
     detail = "; ".join(f"{e['field']}: {e['message']}" for e in found)
     return ProblemError(422, detail, errors=found)

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from worker.protocol import PitchRange
+from worker.uploads import Refusal
 
 Item = TypeVar("Item")
 
@@ -15,13 +16,6 @@ class Page(BaseModel, Generic[Item]):
 
     items: list[Item]
     next: str | None
-
-
-class Refusal(BaseModel):
-    """A file that was not used, and why."""
-
-    file: str
-    reason: str
 
 
 class CorpusView(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from worker.errors import StartError, WorkerError
+from worker.errors import BrokerError, StartError, WorkerError
 from worker.protocol import GenerateParams, Kind, TrainParams
 from worker.settings import Settings
 
@@ -72,7 +72,7 @@ def _api(args: argparse.Namespace) -> None:  # noqa: ARG001 (it takes none)
         host=settings.host,
         port=settings.port,
         log_level=settings.log_level.lower(),
-        access_log=settings.log_level == "DEBUG",  # /metrics counts requests; probes would fill the log
+        access_log=settings.log_level == "DEBUG",  # probes would fill the log
         timeout_graceful_shutdown=5,  # event streams do not end by themselves
     )
 
@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.run(args)
     except WorkerError as error:
         print(f"rnnrbm: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, BrokerError) else 2  # the supervisor tries again after a 1, as Redis may be late
     return 0
 
 

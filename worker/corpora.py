@@ -25,22 +25,21 @@ def ingest(store: ArtefactStore, files: Iterable[tuple[str, BinaryIO]], settings
     if record is None:
         record = _describe(upload, content)
         store.publish_corpus(record, pack(upload.pieces))
-    refused = [{"file": refusal.file, "reason": refusal.reason} for refusal in upload.refused]
+    refused = [refusal.model_dump() for refusal in upload.refused]
     return {**record, "files": len(upload.pieces) + len(refused), "refused": refused}
 
 
 def _describe(upload: Upload, content: str) -> dict[str, Any]:
     infos = [piece.info for piece in upload.pieces]
-    refused = [{"file": refusal.file, "reason": refusal.reason} for refusal in upload.refused]
     return {
         "id": new_id(),
         "digest": content,
-        "files": len(infos) + len(refused),
+        "files": len(infos) + len(upload.refused),
         "usable": len(infos),
         "frames": round(sum(info.beats for info in infos) * FRAMES_PER_BEAT),
         "notes": sum(info.notes for info in infos),
         "seconds": round(sum(info.seconds for info in infos), 1),
         "tempo": round(median(info.tempo for info in infos), 2),
-        "refused": refused,
+        "refused": [refusal.model_dump() for refusal in upload.refused],
         "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
+import numpy as np
 import torch
 
 from model import artefact, checkpoint
@@ -35,7 +36,7 @@ from worker.settings import Settings
 from worker.store import CORPUS, GENERATION, MODEL, ArtefactStore
 from worker.uploads import unpack
 
-CHECKPOINT_SECONDS = 5.0
+CHECKPOINT_SECONDS = 10.0
 KERNEL = "torch"
 
 
@@ -97,8 +98,8 @@ def generate(params: dict[str, Any], runtime: Runtime) -> Outcome:
     context = current_context()
     network = runtime.cache.get(job.model)
 
-    def on_step(step: int) -> bool:
-        return step % 100 == 0 and context.stop_requested() is not None
+    def on_step(_step: int) -> bool:
+        return context.stop_requested() is not None
 
     started = time.perf_counter()
     try:
@@ -121,7 +122,8 @@ def generate(params: dict[str, Any], runtime: Runtime) -> Outcome:
         "notes": len(runs(roll)[0]),
         "created_at": _now(),
     }
-    runtime.store.publish(GENERATION, context.job_id, record, {"piece.mid": midi})
+    files = {"piece.mid": midi, "piece.roll": np.packbits(roll).tobytes()}
+    runtime.store.publish(GENERATION, context.job_id, record, files)
     seconds = round(time.perf_counter() - started, 4)
     work = {"device": str(runtime.device), "kernel": runtime.kernel, "seconds": seconds}
     return Outcome(status=Status.SUCCEEDED, result={"generation": context.job_id, "seed": job.seed, **work})
@@ -140,16 +142,21 @@ def train(params: dict[str, Any], runtime: Runtime) -> Outcome:
     saved_at = time.monotonic()
 
     def on_epoch(state: TrainingState) -> None:
-        nonlocal saved_at
         context.report(state.epoch, config.epochs, state.history[-1])
+
+    def should_stop() -> bool:
+        nonlocal saved_at
         if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
             store.write_checkpoint(context.job_id, checkpoint.to_bytes(state))
             saved_at = time.monotonic()
+        return context.stop_requested() is not None
 
     context.report(state.epoch, config.epochs, state.history[-1] if state.history else {})
-    done = train_network(
-        state, rolls, config, on_epoch=on_epoch, should_stop=lambda: context.stop_requested() is not None
-    )
+    try:
+        done = train_network(state, rolls, config, on_epoch=on_epoch, should_stop=should_stop)
+    except ModelError:  # it would fail again: nothing to go on from
+        store.drop_checkpoint(context.job_id)
+        raise
     if not done and context.stop_requested() == "shutdown":
         store.write_checkpoint(context.job_id, checkpoint.to_bytes(state))
         raise Interrupted

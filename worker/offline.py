@@ -2,11 +2,10 @@
 
 import secrets
 import signal
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
 from worker import jobs
 from worker.context import JobContext, Stop, performing
@@ -46,9 +45,9 @@ def train(paths: Sequence[Path], params: TrainParams, settings: Settings, model_
         WorkerError: the files cannot be used, or the training failed.
     """
     store = ArtefactStore(settings.data)
-    with ExitStack() as stack:
-        files = [(path.name, stack.enter_context(path.open("rb"))) for path in _midi_files(paths)]
-        corpus = ingest(store, files, settings)
+    corpus = ingest(store, _opened(_midi_files(paths)), settings)
+    for refusal in corpus["refused"]:
+        print(f"not used: {refusal['file']}: {refusal['reason']}")  # noqa: T201 (a terminal is what this is for)
     job = TrainJob(**params.model_dump(exclude_none=True), corpus=corpus["id"])
     result = _perform(Kind.TRAIN, model_id or new_id(), job.model_dump(mode="json", exclude_none=True), settings)
     return str(result["model"])
@@ -72,9 +71,16 @@ def _midi_files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise UploadError(f"{path} does not exist")
-        below = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".mid", ".midi")) if path.is_dir() else [path]
-        found += below
+        below = (p for p in path.rglob("*") if p.suffix.lower() in (".mid", ".midi", ".zip"))
+        found += sorted(below) if path.is_dir() else [path]
     return found
+
+
+def _opened(paths: Sequence[Path]) -> Iterator[tuple[str, BinaryIO]]:
+    """Names and contents of files, one open at a time."""
+    for path in paths:
+        with path.open("rb") as file:
+            yield path.name, file
 
 
 def _perform(kind: Kind, job_id: str, params: dict[str, Any], settings: Settings) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from ulid import ULID
 from worker.errors import ParameterError
 
 DEFAULT_MODEL = "nottingham"
-DEFAULT_TEMPO = 120.0
+SLOWEST, FASTEST = 10, 480
+"""Beats per minute."""
 
 
 class Kind(StrEnum):
@@ -107,7 +108,7 @@ class GenerateParams(BaseModel):
     seed: int | None = Field(None, ge=0, lt=2**53, description="same model, seed and options: the same bytes")
     temperature: float = Field(1.0, ge=0.05, le=20.0, description="divides every activation; below 1 is safer")
     gibbs_steps: int = Field(25, ge=1, le=5000, description="steps of the Gibbs chain of each frame")
-    tempo: float | None = Field(None, ge=10, le=480, description="beats per minute of the piece")
+    tempo: float | None = Field(None, ge=SLOWEST, le=FASTEST, description="beats per minute of the piece")
 
 
 PitchBound = Annotated[int, Field(ge=0, le=128)]
@@ -172,7 +173,7 @@ def complete(params: GenerateParams, model: dict[str, Any], seed: int) -> Genera
         raise ParameterError(
             "tempo", f"model {model['name']!r} counts time in steps of {config['dt']} s, so it has no tempo to set"
         )
-    tempo = params.tempo or model["corpus"].get("tempo") or DEFAULT_TEMPO
+    tempo = min(max(params.tempo or model["corpus"]["tempo"], SLOWEST), FASTEST)
     return GenerateJob(
         model=model["id"],
         model_name=model["name"],

@@ -1,11 +1,10 @@
-"""Other forms of a stored piece, made from its MIDI file when first asked for. Free of torch."""
+"""Other forms of a stored piece, made from its roll when first asked for. Free of torch."""
 
 from typing import Any
 
 import numpy as np
 
 from model.config import Sampling
-from model.midi import read_roll
 from model.pianoroll import Roll
 from model.plot import roll_png
 from worker.errors import NotFoundError
@@ -37,9 +36,9 @@ def frames_of(store: ArtefactStore, key: str) -> list[list[int]]:
 
 def _roll(store: ArtefactStore, record: dict[str, Any]) -> Roll:
     low, high = _range(record)
-    if not record["notes"]:  # a silent piece: as input such a file is refused
-        return np.zeros((record["length"], high - low), dtype=bool)
-    return read_roll(store.file(GENERATION, record["id"], "piece.mid"), _sampling(record), _range(record))
+    bits = np.frombuffer(store.file(GENERATION, record["id"], "piece.roll"), np.uint8)
+    cells = record["length"] * (high - low)
+    return np.unpackbits(bits, count=cells).astype(bool).reshape(record["length"], high - low)
 
 
 def _sampling(record: dict[str, Any]) -> Sampling:

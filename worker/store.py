@@ -2,7 +2,7 @@
 
     corpora/ID/corpus.json  pieces.zip          digests/DIGEST  (the id of the corpus with that content)
     models/ID/model.json  model.safetensors  curve.png
-    generations/ID/generation.json  piece.mid  piece.png
+    generations/ID/generation.json  piece.mid  piece.roll (bits)  piece.png
     checkpoints/JOB/state.safetensors
 
 A file is written under a temporary name and then renamed, and an artefact's JSON is written last: what can be
@@ -21,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from worker.errors import BundledError, NotFoundError, StoreError
 from worker.protocol import new_id
 
+LONGEST_KEY = 200
 BUNDLED = Path(__file__).parent / "bundled"
 CORPUS, MODEL, GENERATION = "corpus", "model", "generation"
 FOLDERS = {CORPUS: "corpora", MODEL: "models", GENERATION: "generations"}
@@ -97,7 +98,13 @@ class ArtefactStore:
         return data
 
     def write_file(self, kind: str, key: str, name: str, data: bytes) -> None:
-        """Add one file to an artefact, or replace it."""
+        """Add one file to an artefact, or replace it.
+
+        Raises:
+            StoreError: `key` is no id, or the store cannot be written.
+        """
+        if not _is_key(key):
+            raise StoreError(f"{key!r} is no id: letters, digits, _ and - are")
         self._write(f"{FOLDERS[kind]}/{key}/{name}", data)
 
     # --- corpora by content, models by name -----------------------------------------------------------------------
@@ -122,11 +129,15 @@ class ArtefactStore:
             NotFoundError: neither.
         """
         keys = self.keys(MODEL)
-        named = (key for key in keys if reference in (key, self._model_name(key)))
+        named = (key for key in keys if reference == self._model_name(key))
         key = reference if reference in keys else next(named, None)
         if key is None:
             raise NotFoundError(MODEL, reference)
         return self.record(MODEL, key)
+
+    def bundled_names(self) -> set[str]:
+        """Names of the models that come with the program; no other model can take them."""
+        return {self.record(MODEL, path.name)["name"] for path in (BUNDLED / FOLDERS[MODEL]).glob("*") if path.is_dir()}
 
     def _model_name(self, key: str) -> str | None:
         """A model's name, remembered: a name is never changed."""
@@ -194,4 +205,4 @@ def _write_local(path: Path, data: bytes) -> None:
 
 def _is_key(key: str) -> bool:
     """Whether `key` can be an id at all: what comes from a URL must not wander through the file system."""
-    return bool(key) and all(c.isascii() and (c.isalnum() or c in "_-") for c in key)
+    return 0 < len(key) <= LONGEST_KEY and all(c.isascii() and (c.isalnum() or c in "_-") for c in key)

@@ -22,6 +22,7 @@ from worker.settings import MEBIBYTE, Settings
 
 MIDI_SUFFIXES = (".mid", ".midi")
 LONGEST_NAME = 200
+MOST_REFUSED = 1_000
 ENTRIES_PER_FILE = 4
 """Entries a zip may hold for each MIDI file allowed: folders, notes and macOS's twin of every file."""
 UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, ValueError)
@@ -67,7 +68,7 @@ def read_upload(files: Iterable[tuple[str, BinaryIO]], limits: Settings) -> Uplo
         try:
             reader.read(name, stream)
         except _FullError as limit:
-            reader.refuse(name, f"{limit}; what follows is not read")
+            reader.upload.refused.append(Refusal(file=_safe(name), reason=f"{limit}; what follows is not read"))
             break
     upload = reader.upload
     if not upload.pieces:
@@ -116,6 +117,8 @@ class _Reader:
         self._files_left = limits.max_files
 
     def refuse(self, name: str, reason: str) -> None:
+        if len(self.upload.refused) == MOST_REFUSED:
+            raise _FullError(f"{MOST_REFUSED:,} files were refused")
         self.upload.refused.append(Refusal(file=_safe(name), reason=reason))
 
     def read(self, name: str, stream: BinaryIO) -> None:

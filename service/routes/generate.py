@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from service.deps import BrokerDep, SettingsDep, StoreDep
+from service.forms import read_json
 from service.jobs import accepted, problem_of
 from service.negotiation import choose_media_type, preferred_wait
 from service.pieces import FORMS, render
@@ -25,7 +26,7 @@ JSON_TYPES = ("", "application/json", "application/x-www-form-urlencoded")  # th
 async def _params(request: Request) -> GenerateParams:
     """The body, which may be absent; what `curl -d '{…}'` sends without a header is read as JSON too."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = await request.body()
+    body = await read_json(request)
     if not body.strip():
         return GenerateParams()
     if content_type not in JSON_TYPES:

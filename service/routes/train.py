@@ -7,10 +7,11 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from service.deps import BrokerDep, SettingsDep, StoreDep
-from service.forms import MULTIPART_FILES, read_form
+from service.forms import MULTIPART_FILES, read_form, read_json
 from service.jobs import accepted
 from service.problems import ProblemError, invalid_error
 from worker.corpora import ingest
+from worker.errors import ParameterError
 from worker.protocol import JobView, Kind, TrainJob, TrainParams
 from worker.store import CORPUS
 
@@ -46,13 +47,15 @@ async def train(request: Request, settings: SettingsDep, broker: BrokerDep, stor
             corpus = await run_in_threadpool(ingest, store, form.files, settings)
         job = TrainJob(**params.model_dump(exclude_none=True), corpus=corpus["id"])
     elif content_type == "application/json":
-        job = _parse(TrainJob, await request.body())
+        job = _parse(TrainJob, await read_json(request))
         corpus = await run_in_threadpool(store.record, CORPUS, job.corpus)
     else:
         raise ProblemError(
             415,
             f"send multipart/form-data with files, or application/json with a corpus, not {content_type or 'nothing'}",
         )
+    if job.name in await run_in_threadpool(store.bundled_names):
+        raise ParameterError("name", f"{job.name!r} is the name of a model that comes with the program")
     view = await run_in_threadpool(
         broker.submit, Kind.TRAIN, job.model_dump(mode="json", exclude_none=True), max_queued=settings.max_queued
     )

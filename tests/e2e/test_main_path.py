@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 
 import httpx
 import numpy as np
@@ -32,6 +33,21 @@ def model_id(server: Server) -> str:
     job = server.wait_for_job(train(server, name="small").json()["id"])
     assert job["status"] == "succeeded", job
     return job["result"]["model"]
+
+
+def wait_for_step(server: Server, job_id: str, step: int) -> None:
+    """Return once the job is that far."""
+    deadline = time.monotonic() + 60
+    while (server.http.get(f"/jobs/{job_id}").json()["progress"] or {"step": -1})["step"] < step:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def progress_of(server: Server, job_id: str) -> list[dict]:
+    """The progress events of a job that has ended."""
+    with server.http.stream("GET", f"/jobs/{job_id}/events") as stream:
+        lines = [line.removeprefix("data: ") for line in stream.iter_lines() if line.startswith('data: {"step"')]
+    return [json.loads(line) for line in lines]
 
 
 def parse(midi: bytes) -> pretty_midi.PrettyMIDI:
@@ -137,6 +153,22 @@ def test_a_piece_comes_as_picture_and_json_too(server: Server) -> None:
     assert len(body["frames"]) == 40
 
 
+def test_a_silent_piece_and_a_very_long_one_have_all_their_forms(server: Server, model_id: str) -> None:
+    """The program reads its own pieces without the bounds for strangers' files."""
+    long = {"length": 5000, "gibbs_steps": 1, "tempo": 10}  # over four hours
+    silent = {"model": model_id, "length": 1, "gibbs_steps": 1, "temperature": 0.05}
+    for body, frames in ((long, 5000), (silent, 1)):
+        location = server.http.post("/generate", json=body).headers["location"]
+        assert len(server.http.get(location).json()["frames"]) == frames
+        for suffix in (".png", ".mid"):
+            assert server.http.get(location + suffix).status_code == 200
+
+
+def test_a_large_seed_trains(server: Server) -> None:
+    job = server.wait_for_job(train(server, epochs=1, seed=2**53 - 1).json()["id"])
+    assert job["status"] == "succeeded", job
+
+
 def test_a_client_that_will_not_wait_gets_the_job(server: Server) -> None:
     response = server.http.post("/generate", json={"length": 40}, headers={"Prefer": "respond-async"})
     assert response.status_code == 202
@@ -148,10 +180,7 @@ def test_a_client_that_will_not_wait_gets_the_job(server: Server) -> None:
 
 def test_a_cancelled_training_keeps_what_it_learned(server: Server) -> None:
     job_id = train(server, epochs=10_000).json()["id"]
-    while server.http.get(f"/jobs/{job_id}").json().get("progress", None) in (None, {}):
-        pass
-    while server.http.get(f"/jobs/{job_id}").json()["progress"]["step"] < 2:
-        pass
+    wait_for_step(server, job_id, 2)
     server.http.delete(f"/jobs/{job_id}").raise_for_status()
     job = server.wait_for_job(job_id, 20)
     assert job["status"] == "cancelled"
@@ -197,8 +226,7 @@ def test_a_restart_of_everything_keeps_models_pieces_and_bytes(tmp_path_factory:
     job = first.wait_for_job(train(first, name="kept").json()["id"])
     piece = first.http.post("/generate", json={"model": "kept", "seed": 1, "length": 60})
     unfinished = train(first, epochs=10_000, name="unfinished").json()["id"]
-    while (first.http.get(f"/jobs/{unfinished}").json()["progress"] or {"step": 0})["step"] < 2:
-        pass
+    wait_for_step(first, unfinished, 20)
     assert first.stop() == 0
 
     second = start(data)
@@ -207,9 +235,12 @@ def test_a_restart_of_everything_keeps_models_pieces_and_bytes(tmp_path_factory:
         assert second.http.get(f"{piece.headers['location']}.mid").content == piece.content
         again = second.http.post("/generate", json={"model": "kept", "seed": 1, "length": 60})
         assert again.content == piece.content
+        wait_for_step(second, unfinished, second.http.get(f"/jobs/{unfinished}").json()["progress"]["step"] + 1)
         second.http.delete(f"/jobs/{unfinished}")
         resumed = second.wait_for_job(unfinished, 60)
         assert resumed["status"] == "cancelled"
-        assert resumed["progress"]["step"] >= 2
+        steps = [event["step"] for event in progress_of(second, unfinished)]
+        assert steps == sorted(steps)  # it never went back to the beginning
+        assert steps[-1] > 20
     finally:
         assert second.stop() == 0

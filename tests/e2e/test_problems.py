@@ -114,15 +114,26 @@ def test_other_framework_errors_are_problems_too(server: Server) -> None:
     check(server.http.post("/corpora", files=[("files", ("big.mid", b"x" * 3_000_000))]), 413)
     chunks = (b"x" * 100_000 for _ in range(30))
     check(server.http.post("/generate", content=chunks, headers={"Content-Type": "application/json"}), 413)
+    unknown = {str(i): 1 for i in range(3_000)}
+    assert len(check(server.http.post("/generate", json=unknown), 422)["errors"]) == 20
+    check(server.http.post("/generate", content=b'"' + b"x" * 100_000 + b'"'), 413)
+    check(server.http.post("/train", json={"corpus": "x" * 100_000}), 413)
     check(server.http.get("/jobs", params={"limit": 0}), 422)
+    form = {"Content-Type": "multipart/form-data; boundary=B; charset=punycode"}
+    body = b'--B\r\nContent-Disposition: form-data; name="\xff\xfe"\r\n\r\nx\r\n--B--\r\n'
+    check(server.http.post("/train", content=body, headers=form), 400)
+    check(server.http.get("/generations/" + "a" * 300), 404)
     check(server.http.get("/jobs/x/events"), 404)
     multipart = {"Content-Type": "multipart/form-data"}
     assert "boundary" in check(server.http.post("/train", content=b"--x\r\nbroken", headers=multipart), 400)["detail"]
 
 
-def test_a_model_that_comes_with_the_program_stays(server: Server) -> None:
+def test_a_model_that_comes_with_the_program_stays_and_keeps_its_name(server: Server) -> None:
     model = server.http.get("/models/nottingham").json()
     check(server.http.delete(f"/models/{model['id']}"), 409)
+    files = [("files", ("a.mid", midi_file()))]
+    response = server.http.post("/train", files=files, data={"config": '{"name": "nottingham"}'})
+    assert "name" in check(response, 422)["detail"]
 
 
 def test_a_training_that_cannot_work_fails_with_its_reason(server: Server) -> None:

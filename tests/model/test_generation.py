@@ -61,6 +61,15 @@ def test_a_frame_drives_what_follows(network: RnnRbmNetwork, device: torch.devic
     assert not piece[:, [0, 2]].any()
 
 
+def test_temperature_divides_the_energy(network: RnnRbmNetwork) -> None:
+    """Twice the parameters of the RBM at twice the temperature are the same distribution, and the same piece."""
+    piece = generate(network, 40, seed=3)
+    for name in ("W", "bv", "bh", "Wuv", "Wuh"):
+        getattr(network, name).data *= 2
+    assert (generate(network, 40, seed=3, temperature=2.0) == piece).all()
+    assert (generate(network, 40, seed=3) != piece).any()
+
+
 def test_low_temperature_sharpens(network: RnnRbmNetwork) -> None:
     def distinct(temperature: float) -> int:
         return len({generate(network, 1, seed=seed, temperature=temperature).tobytes() for seed in range(200)})

@@ -97,14 +97,6 @@ def test_a_gibbs_chain_takes_other_biases_for_every_row(device: torch.device) ->
     assert v.tolist() == [[1.0] * 5, [0.0] * 5]
 
 
-def test_temperature_divides_the_energy(rbm: Rbm) -> None:
-    W, bv, bh = rbm
-    start = torch.zeros(100, 5, device=W.device)
-    hot = gibbs_chain(start, W, bv, bh, 4, torch.Generator(W.device).manual_seed(2), temperature=2.0)
-    scaled = gibbs_chain(start, W / 2, bv / 2, bh / 2, 4, torch.Generator(W.device).manual_seed(2))
-    assert torch.equal(hot, scaled)
-
-
 def test_the_chain_leaves_its_start_untouched(rbm: Rbm) -> None:
     W, bv, bh = rbm
     v = torch.zeros(3, 5, device=W.device)

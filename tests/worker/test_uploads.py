@@ -217,3 +217,10 @@ def test_hundreds_of_files_are_read_in_well_under_a_second():
 def test_reading_uploads_needs_no_torch():
     script = "import sys, worker.uploads; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_an_upload_of_very_many_wrong_files_is_not_read_to_its_end():
+    result = upload({"a.mid": SONG} | {f"{index}.txt": b"" for index in range(3_000)})
+    assert names(result) == ["a.mid"]
+    assert len(result.refused) == 1_001
+    assert "1,000 files were refused" in result.refused[-1].reason
