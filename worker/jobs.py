@@ -5,6 +5,7 @@ finds the first one's checkpoint and publishes under the same name.
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -64,11 +65,19 @@ def prepare(kind: Kind, settings: Settings) -> Runtime:
         device = choose(settings.device)
     except ConfigError as error:
         raise StartError(str(error)) from error
-    if kind is Kind.GENERATE:
-        torch.set_num_threads(1)  # one piece is a chain of small products; also keeps its sums, and so its bytes, fixed
+    torch.set_num_threads(_threads(kind))
     store = ArtefactStore(settings.data)
     _runtime = Runtime(store, device, ModelCache(store, device))
     return _runtime
+
+
+def _threads(kind: Kind) -> int:
+    """For a piece one, as it is a chain of small products, and so that its sums, and its bytes, are always the same.
+
+    For a training all cores but one: threads that wait for each other lose most of their speed where another
+    process wants the same core, and requests are to be answered while a training runs.
+    """
+    return 1 if kind is Kind.GENERATE else max(1, len(os.sched_getaffinity(0)) - 1)
 
 
 Job = Callable[[dict[str, Any]], dict[str, Any]]
