@@ -5,7 +5,6 @@ finds the first one's checkpoint and publishes under the same name.
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -77,7 +76,7 @@ def _threads(kind: Kind) -> int:
     For a training all cores but one: threads that wait for each other lose most of their speed where another
     process wants the same core, and requests are to be answered while a training runs.
     """
-    return 1 if kind is Kind.GENERATE else max(1, len(os.sched_getaffinity(0)) - 1)
+    return 1 if kind is Kind.GENERATE else max(1, torch.get_num_threads() - 1)
 
 
 Job = Callable[[dict[str, Any]], dict[str, Any]]
