@@ -1,6 +1,7 @@
 """The `rnnrbm` command. A subcommand is a `Command` in `COMMANDS`: its arguments and one function."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -125,6 +126,8 @@ COMMANDS: Sequence[Command] = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; errors meant for the user go to stderr without a traceback, with exit status 2."""
+    # as process 1 of a container a program without a handler does not hear it, and torch takes seconds to load
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parser = argparse.ArgumentParser(prog="rnnrbm", description="Train and serve the RNN-RBM.")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
