@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from fastapi import Request
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from service.problems import ProblemError
+from service.problems import ProblemError, invalid_error
 from worker.settings import Settings
 
 CONFIG_BYTES = 64 * 1024
@@ -19,6 +20,26 @@ MULTIPART_FILES = {
     "items": {"type": "string", "contentMediaType": "application/octet-stream"},
     "description": ".mid, .midi, or .zip of them",
 }
+
+
+Params = TypeVar("Params", bound=BaseModel)
+
+
+def media_type(request: Request) -> str:
+    """The body's media type without its parameters; empty where the request does not say."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def parse_json(kind: type[Params], text: bytes | str) -> Params:
+    """The parameters that a JSON text holds; an empty text holds the defaults.
+
+    Raises:
+        ProblemError: 422, naming the fields at fault.
+    """
+    try:
+        return kind.model_validate_json(text if text.strip() else "{}")
+    except ValidationError as error:
+        raise invalid_error(error.errors()) from error
 
 
 async def read_json(request: Request) -> bytes:

@@ -34,4 +34,4 @@ def view(record: dict[str, object]) -> GenerationView:
 def detail(store: ArtefactStore, key: str) -> GenerationDetail:
     """A piece with its frames."""
     record = store.record(GENERATION, key)
-    return GenerationDetail.model_validate({**view(record).model_dump(), "frames": frames_of(store, key)})
+    return GenerationDetail.model_validate({**view(record).model_dump(), "frames": frames_of(store, record)})

@@ -14,6 +14,7 @@ from worker.errors import UploadError, WorkerError
 from worker.protocol import GenerateParams, Kind, Status, TrainJob, TrainParams, complete, new_id
 from worker.settings import Settings
 from worker.store import GENERATION, ArtefactStore
+from worker.uploads import MIDI_SUFFIXES
 
 
 class _TerminalContext(JobContext):
@@ -71,7 +72,7 @@ def _midi_files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise UploadError(f"{path} does not exist")
-        below = (p for p in path.rglob("*") if p.suffix.lower() in (".mid", ".midi", ".zip"))
+        below = (p for p in path.rglob("*") if p.suffix.lower() in (*MIDI_SUFFIXES, ".zip"))
         found += sorted(below) if path.is_dir() else [path]
     return found
 

@@ -27,9 +27,8 @@ def picture_of(store: ArtefactStore, key: str) -> bytes:
     return png
 
 
-def frames_of(store: ArtefactStore, key: str) -> list[list[int]]:
-    """The sounding MIDI notes of each frame."""
-    record = store.record(GENERATION, key)
+def frames_of(store: ArtefactStore, record: dict[str, Any]) -> list[list[int]]:
+    """The sounding MIDI notes of each frame of a generation, by its record."""
     low, _ = _range(record)
     return [(frame.nonzero()[0] + low).tolist() for frame in _roll(store, record)]
 

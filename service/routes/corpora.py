@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.deps import After, Limit, SettingsDep, StoreDep
-from service.forms import MULTIPART_FILES, read_form
+from service.forms import MULTIPART_FILES, media_type, read_form
 from service.problems import ProblemError
 from service.schemas import CorpusView, Page
 from worker.corpora import ingest
@@ -19,7 +19,7 @@ BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"s
 @router.post("", operation_id="create_corpus", status_code=201, openapi_extra=BODY)
 async def create(request: Request, response: Response, settings: SettingsDep, store: StoreDep) -> CorpusView:
     """Store MIDI files; the same set of files is stored once, whatever its names and order."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    if media_type(request) != "multipart/form-data":
         raise ProblemError(415, "send multipart/form-data with files, as curl -F files=@a.mid does")
     async with read_form(request, settings) as form:
         record = await run_in_threadpool(ingest, store, form.files, settings)

@@ -5,14 +5,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import ValidationError
 
 from service.deps import BrokerDep, SettingsDep, StoreDep
-from service.forms import read_json
+from service.forms import media_type, parse_json, read_json
 from service.jobs import accepted, problem_of
 from service.negotiation import choose_media_type, preferred_wait
 from service.pieces import FORMS, render
-from service.problems import ProblemError, invalid_error
+from service.problems import ProblemError
 from worker.errors import ParameterError
 from worker.protocol import GenerateJob, GenerateParams, Kind, Status, complete
 from worker.settings import Settings
@@ -25,23 +24,17 @@ JSON_TYPES = ("", "application/json", "application/x-www-form-urlencoded")  # th
 
 async def _params(request: Request) -> GenerateParams:
     """The body, which may be absent; what `curl -d '{…}'` sends without a header is read as JSON too."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await read_json(request)
-    if not body.strip():
-        return GenerateParams()
-    if content_type not in JSON_TYPES:
-        raise ProblemError(415, f"the body must be application/json, not {content_type}")
-    try:
-        return GenerateParams.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid_error(error.errors()) from error
+    if body.strip() and media_type(request) not in JSON_TYPES:
+        raise ProblemError(415, f"the body must be application/json, not {media_type(request)}")
+    return parse_json(GenerateParams, body)
 
 
 BODY = {"requestBody": {"content": {"application/json": {"schema": GenerateParams.model_json_schema()}}}}
 ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The piece",
-        "content": {media_type: {} for media_type in FORMS},
+        "content": {form: {} for form in FORMS},
         "headers": {name: {"schema": {"type": "string"}} for name in ("Location", "X-Seed", "X-Job-Id")},
     },
     202: {"description": "Not done in time: the job", "content": {"application/json": {}}},
@@ -58,7 +51,7 @@ async def generate(
     prefer: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Generate a piece and answer with it: MIDI by default, other forms by `Accept`."""
-    media_type = choose_media_type(accept, FORMS)
+    form = choose_media_type(accept, FORMS)
     job = await run_in_threadpool(_job, params, settings, store)
     view = await run_in_threadpool(
         broker.submit, Kind.GENERATE, job.model_dump(mode="json"), max_queued=settings.max_queued
@@ -74,7 +67,7 @@ async def generate(
     if view.status is not Status.SUCCEEDED:
         raise problem_of(view)
     headers["Location"] = f"/generations/{view.id}"
-    return await run_in_threadpool(render, store, view.id, media_type, headers)
+    return await run_in_threadpool(render, store, view.id, form, headers)
 
 
 def _job(params: GenerateParams, settings: Settings, store: ArtefactStore) -> GenerateJob:

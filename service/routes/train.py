@@ -1,15 +1,14 @@
 """POST /train: learn a model from uploaded MIDI files or a stored corpus."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import ValidationError
 
 from service.deps import BrokerDep, SettingsDep, StoreDep
-from service.forms import MULTIPART_FILES, read_form, read_json
+from service.forms import MULTIPART_FILES, media_type, parse_json, read_form, read_json
 from service.jobs import accepted
-from service.problems import ProblemError, invalid_error
+from service.problems import ProblemError
 from worker.corpora import ingest
 from worker.errors import ParameterError
 from worker.protocol import JobView, Kind, TrainJob, TrainParams
@@ -40,14 +39,14 @@ BODY: dict[str, Any] = {
 @router.post("/train", operation_id="train", status_code=202, openapi_extra=BODY, response_model=JobView)
 async def train(request: Request, settings: SettingsDep, broker: BrokerDep, store: StoreDep) -> Response:
     """Queue a training; files that cannot be read are listed as `refused`, the others are used."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = media_type(request)
     if content_type == "multipart/form-data":
         async with read_form(request, settings) as form:
-            params = _parse(TrainParams, form.config)
+            params = parse_json(TrainParams, form.config)
             corpus = await run_in_threadpool(ingest, store, form.files, settings)
         job = TrainJob(**params.model_dump(exclude_none=True), corpus=corpus["id"])
     elif content_type == "application/json":
-        job = _parse(TrainJob, await read_json(request))
+        job = parse_json(TrainJob, await read_json(request))
         corpus = await run_in_threadpool(store.record, CORPUS, job.corpus)
     else:
         raise ProblemError(
@@ -61,13 +60,3 @@ async def train(request: Request, settings: SettingsDep, broker: BrokerDep, stor
     )
     summary = {name: corpus[name] for name in ("id", "files", "usable", "refused")}
     return accepted(view, corpus=summary, refused=corpus["refused"])
-
-
-Params = TypeVar("Params", bound=TrainParams)
-
-
-def _parse(kind: type[Params], body: bytes | str) -> Params:
-    try:
-        return kind.model_validate_json(body or "{}")
-    except ValidationError as error:
-        raise invalid_error(error.errors()) from error
