@@ -1,41 +1,26 @@
-"""Standard MIDI files in and out: bytes to piano-rolls and back.
+"""Standard MIDI files to piano-rolls.
 
 Reading goes through symusic, which opens the not quite standard files that musicians' programs open and
 strict parsers refuse. It is taken as far as ticks only: seconds are computed here, in integers, because
-its own conversion is in float32, too coarse for a frame's edge after some minutes. Writing goes through
-pretty_midi.
+its own conversion is in float32, too coarse for a frame's edge after some minutes.
 
-A file has no field for its length, so silence at the end would be lost. The writer marks the end of a
-piece with the control change 'all notes off' (123), and the reader takes the later of the last note's
-end and the last such mark for the length.
+Files are written by model.midi_writer, which also says how a piece's end is marked.
 """
 
 from dataclasses import dataclass
-from fractions import Fraction
-from io import BytesIO
-from math import floor
-from typing import NamedTuple
 
 import numpy as np
-import pretty_midi
 from numpy.typing import NDArray
 from symusic.core import ScoreTick, TrackTick
 
 from model.config import PIANO, Sampling
-from model.errors import ConfigError, MidiError
-from model.pianoroll import Roll, frame_at_or_after, from_notes, runs
+from model.errors import MidiError
+from model.midi_writer import ALL_NOTES_OFF
+from model.midi_writer import write_midi as write_midi  # noqa: PLC0414 (still looked for here)
+from model.pianoroll import Roll, frame_at_or_after, from_notes
 
-ALL_NOTES_OFF = 123
 DEFAULT_BEAT = 500_000
 """Microseconds of a quarter note where a file says nothing: 120 to the minute."""
-LONGEST_BEAT = (1 << 24) - 1
-"""Microseconds of the slowest tempo a file can hold."""
-LONGEST_TIME = (1 << 28) - 1
-"""Ticks from one event to the next that a file can hold."""
-RESOLUTION = 240
-"""Ticks to the beat of a written file at least, and half of what it has at most: fine enough for editing, and
-coarse enough that pretty_midi, which reads 10 million ticks, reads the longest pieces. So the greatest
-denominator of a time step in beats, too."""
 
 
 @dataclass(frozen=True)
@@ -250,70 +235,3 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:,.1f}".removesuffix(".0") + f" {unit}"
     return f"{seconds:g} seconds"
-
-
-class Grid(NamedTuple):
-    """A time grid as a MIDI file can hold it: every step is a whole number of ticks."""
-
-    resolution: int
-    """Ticks to the beat."""
-    step: int
-    """Ticks to the step."""
-    micros: int
-    """Microseconds of a beat."""
-
-
-def fit_grid(step_seconds: float, tempo: float) -> Grid:
-    """Grid whose step lasts `step_seconds` at a tempo as near to `tempo` as whole numbers allow.
-
-    The beat is rounded down to microseconds, so a step is never later than asked for: read back at
-    `step_seconds`, a note stays in its frame (positions are rounded up) until the rounding, at most
-    1 / micros a step, adds up to a whole step. Raises ConfigError.
-    """
-    if not (0 < step_seconds < float("inf") and 0 < tempo < float("inf")):
-        raise ConfigError(f"a step of {step_seconds:g} s at tempo {tempo:g} cannot be written: both must be positive")
-    beats = max(Fraction(step_seconds * tempo / 60).limit_denominator(RESOLUTION), Fraction(1, RESOLUTION))
-    # A millionth of a microsecond more, so that 0.3 s does not fall short of its 300000 microseconds.
-    micros = floor(step_seconds * 1e6 / float(beats) + 1e-6)
-    if not 1 <= micros <= LONGEST_BEAT:
-        raise ConfigError(f"a step of {step_seconds:g} s at tempo {tempo:g} is out of a MIDI file's reach")
-    resolution = beats.denominator * -(-RESOLUTION // beats.denominator)
-    return Grid(resolution, int(beats * resolution), micros)
-
-
-def write_midi(
-    roll: Roll,
-    *,
-    step_seconds: float,
-    pitch_range: tuple[int, int] = PIANO,
-    tempo: float = 120.0,
-    program: int = 0,
-    velocity: int = 80,
-) -> bytes:
-    """Bytes of a MIDI file (format 1) that plays `roll`, (frames, high - low), and nothing random.
-
-    Consecutive frames of a key become one note. `tempo` is in beats to the minute, `program` a General
-    MIDI program, 0 to 127, `velocity` 1 to 127. `read_roll` gives the roll back, silence at both ends
-    included, at dt = `step_seconds` and, where step_seconds = 60 / (tempo * steps_per_beat), at
-    `steps_per_beat`; only a roll without any note is then refused. Raises ConfigError.
-    """
-    low, high = pitch_range
-    if roll.shape[1:] != (high - low,):
-        raise ConfigError(f"a roll of shape {roll.shape} does not fit the pitch range {low}..{high}")
-    grid = fit_grid(step_seconds, tempo)
-    if len(roll) * grid.step > LONGEST_TIME:
-        raise ConfigError(f"{len(roll):,} steps of {step_seconds:g} s at tempo {tempo:g} are too long for a MIDI file")
-    # pretty_midi cuts a beat's microseconds off to an integer: half of one more makes that ours.
-    beat = (grid.micros + 0.5) / 1e6
-    step = beat * grid.step / grid.resolution
-    song = pretty_midi.PrettyMIDI(resolution=grid.resolution, initial_tempo=60 / beat)
-    instrument = pretty_midi.Instrument(program=program)
-    instrument.notes = [
-        pretty_midi.Note(velocity, low + column, start * step, end * step)
-        for start, end, column in zip(*(values.tolist() for values in runs(roll)), strict=True)
-    ]
-    instrument.control_changes = [pretty_midi.ControlChange(ALL_NOTES_OFF, 0, len(roll) * step)]
-    song.instruments.append(instrument)
-    file = BytesIO()
-    song.write(file)
-    return file.getvalue()

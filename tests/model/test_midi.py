@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from model.config import Sampling
-from model.errors import ConfigError, MidiError
-from model.midi import ALL_NOTES_OFF, RESOLUTION, Bounds, describe, fit_grid, read_roll, write_midi
+from model.errors import MidiError
+from model.midi import Bounds, describe, read_roll
+from model.midi_writer import ALL_NOTES_OFF, write_midi
 from tests.midi_files import END, FURTHEST, chunk, control, event, midi, note, quantity, tempo
 
 BEATS = Sampling(steps_per_beat=1)
@@ -76,42 +77,10 @@ def test_a_long_piece_keeps_its_grid_to_the_last_frame():
         np.testing.assert_array_equal(read_roll(data, Sampling(dt=dt)), roll)
 
 
-def test_the_same_roll_makes_the_same_bytes():
-    roll = np.eye(88, dtype=bool)
-    assert write_midi(roll, step_seconds=0.3) == write_midi(roll, step_seconds=0.3)
-
-
 def test_a_silent_roll_can_be_written_but_not_read_for_it_has_no_notes():
     data = write_midi(np.zeros((10, 88), dtype=bool), step_seconds=0.3)
     with pytest.raises(MidiError, match="no notes"):
         read_roll(data, HALF_SECONDS)
-
-
-@settings(deadline=None)
-@given(st.floats(0.005, 5), st.floats(10, 400))
-def test_a_grid_has_whole_steps_that_are_never_late(step_seconds, bpm):
-    grid = fit_grid(step_seconds, bpm)
-    assert grid.step >= 1
-    assert RESOLUTION <= grid.resolution < 2 * RESOLUTION
-    assert grid.step / grid.resolution * grid.micros <= step_seconds * 1e6 * (1 + 1e-9)
-
-
-def test_common_grids_are_exact():
-    assert fit_grid(0.3, 120) == (240, 144, 500_000)
-    assert fit_grid(0.25, 120) == (240, 120, 500_000)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"step_seconds": 0}, {"step_seconds": 1, "tempo": 0}, {"step_seconds": 1e9}, {"step_seconds": 1e-9}]
-)
-def test_a_step_that_no_file_can_hold_is_a_configuration_error(wrong):
-    with pytest.raises(ConfigError, match=r"cannot be written|reach|too long"):
-        write_midi(np.ones((1, 88), dtype=bool), **wrong)
-
-
-def test_a_roll_that_does_not_fit_its_pitch_range_is_a_configuration_error():
-    with pytest.raises(ConfigError, match="does not fit"):
-        write_midi(np.ones((1, 12), dtype=bool), step_seconds=0.3)
 
 
 @pytest.mark.parametrize(
