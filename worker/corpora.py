@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from statistics import median
 from typing import Any, BinaryIO
 
 from worker.protocol import new_id
 from worker.settings import Settings
-from worker.store import ArtefactStore
-from worker.uploads import Upload, digest, pack, read_upload
+from worker.store import CORPUS, ArtefactStore
+from worker.uploads import Upload, read_upload
 
+PIECES = "pieces.zip"
 FRAMES_PER_BEAT = 2
 
 
@@ -19,27 +19,29 @@ def ingest(store: ArtefactStore, files: Iterable[tuple[str, BinaryIO]], settings
     Raises:
         UploadError: nothing is usable.
     """
-    upload = read_upload(files, settings)
-    content = digest(upload.pieces)
-    record = store.corpus_with(content)
-    if record is None:
-        record = _describe(upload, content)
-        store.publish_corpus(record, pack(upload.pieces))
+    with read_upload(files, settings) as upload:
+        content = upload.digest()
+        record = store.corpus_with(content)
+        if record is None:
+            record = _describe(upload, content)
+            with store.new_file(CORPUS, record["id"], PIECES) as file:
+                upload.pack(file)
+            store.publish_corpus(record)
     refused = [refusal.model_dump() for refusal in upload.refused]
     return {**record, "files": len(upload.pieces) + len(refused), "refused": refused}
 
 
 def _describe(upload: Upload, content: str) -> dict[str, Any]:
-    infos = [piece.info for piece in upload.pieces]
+    totals = upload.totals
     return {
         "id": new_id(),
         "digest": content,
-        "files": len(infos) + len(upload.refused),
-        "usable": len(infos),
-        "frames": round(sum(info.beats for info in infos) * FRAMES_PER_BEAT),
-        "notes": sum(info.notes for info in infos),
-        "seconds": round(sum(info.seconds for info in infos), 1),
-        "tempo": round(median(info.tempo for info in infos), 2),
+        "files": len(upload.pieces) + len(upload.refused),
+        "usable": len(upload.pieces),
+        "frames": round(totals.beats * FRAMES_PER_BEAT),
+        "notes": totals.notes,
+        "seconds": round(totals.seconds, 1),
+        "tempo": round(totals.tempo, 2),
         "refused": [refusal.model_dump() for refusal in upload.refused],
         "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }

@@ -1,6 +1,7 @@
 """The artefact store: the truth about corpora, models and generations, in a directory or any fsspec URL.
 
-    corpora/ID/corpus.json  pieces.zip          digests/DIGEST  (the id of the corpus with that content)
+    corpora/ID/corpus.json  pieces.zip  rolls-STEP-LOW-HIGH.npz (made from the pieces, at most 8)
+    digests/DIGEST  (the id of the corpus with that content)
     models/ID/model.json  model.safetensors  curve.png
     generations/ID/generation.json  piece.mid  piece.roll (bits)  piece.png
     checkpoints/JOB/state.safetensors
@@ -11,9 +12,11 @@ found is complete. Models that come with the program are read from the package a
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from tempfile import NamedTemporaryFile
+from typing import IO, Any
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
@@ -103,9 +106,75 @@ class ArtefactStore:
         Raises:
             StoreError: `key` is no id, or the store cannot be written.
         """
-        if not _is_key(key):
-            raise StoreError(f"{key!r} is no id: letters, digits, _ and - are")
+        _check_key(key)
         self._write(f"{FOLDERS[kind]}/{key}/{name}", data)
+
+    # --- files too large to hold ------------------------------------------------------------------------------------
+
+    def open_file(self, kind: str, key: str, name: str) -> IO[bytes]:
+        """One file of an artefact, seekable; the caller closes it.
+
+        Raises:
+            NotFoundError: there is none.
+            StoreError: the store cannot be read.
+        """
+        if not _is_key(key):
+            raise NotFoundError(kind, key)
+        try:
+            file: IO[bytes] = self._fs.open(f"{self._root}/{FOLDERS[kind]}/{key}/{name}", "rb")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFoundError(kind, key) from error
+        except OSError as error:
+            raise StoreError(f"the store cannot be read: {error}") from error
+        return file
+
+    @contextmanager
+    def new_file(self, kind: str, key: str, name: str) -> Iterator[IO[bytes]]:
+        """A file to write that is added to an artefact once the context ends without an error.
+
+        Raises:
+            StoreError: `key` is no id, or the store cannot be written.
+        """
+        _check_key(key)
+        path = f"{self._root}/{FOLDERS[kind]}/{key}/{name}"
+        try:
+            if isinstance(self._fs, LocalFileSystem):
+                with _new_local(Path(path)) as file:
+                    yield file
+            else:
+                with NamedTemporaryFile() as file:
+                    yield file
+                    file.flush()
+                    self._fs.put_file(file.name, path)
+        except OSError as error:
+            raise StoreError(f"the store cannot be written: {error}") from error
+
+    def keep_newest(self, kind: str, key: str, prefix: str, most: int) -> None:
+        """Remove the oldest of an artefact's files whose names begin with `prefix`, so that `most` are left.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        try:
+            paths = self._fs.ls(f"{self._root}/{FOLDERS[kind]}/{key}", detail=False)
+            found = [path for path in paths if Path(path).name.startswith(prefix)]
+            for path in sorted(found, key=self._fs.modified, reverse=True)[most:]:
+                self._fs.rm_file(path)
+        except FileNotFoundError:  # another process removes them too
+            pass
+        except OSError as error:
+            raise StoreError(f"the store cannot be written: {error}") from error
+
+    def sweep(self, kind: str, key: str) -> None:
+        """Remove what was added to an artefact while another process deleted it.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        try:
+            self.record(kind, key)
+        except NotFoundError:
+            self._remove(f"{FOLDERS[kind]}/{key}")
 
     # --- corpora by content, models by name -----------------------------------------------------------------------
 
@@ -117,9 +186,9 @@ class ArtefactStore:
         except NotFoundError:
             return None
 
-    def publish_corpus(self, record: dict[str, Any], pieces: bytes) -> None:
-        """Write a corpus and make it findable by its digest."""
-        self.publish(CORPUS, record["id"], record, {"pieces.zip": pieces})
+    def publish_corpus(self, record: dict[str, Any]) -> None:
+        """Write the record of a corpus, whose pieces are there, and make it findable by its digest."""
+        self.publish(CORPUS, record["id"], record, {})
         self._write(f"digests/{record['digest']}", record["id"].encode())
 
     def find_model(self, reference: str) -> dict[str, Any]:
@@ -194,15 +263,29 @@ class ArtefactStore:
 
 
 def _write_local(path: Path, data: bytes) -> None:
+    with _new_local(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def _new_local(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{new_id()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _is_key(key: str) -> bool:
     """Whether `key` can be an id at all: what comes from a URL must not wander through the file system."""
     return 0 < len(key) <= LONGEST_KEY and all(c.isascii() and (c.isalnum() or c in "_-") for c in key)
+
+
+def _check_key(key: str) -> None:
+    if not _is_key(key):
+        raise StoreError(f"{key!r} is no id: letters, digits, _ and - are")

@@ -1,6 +1,8 @@
-"""What users upload: MIDI files and zips of them, read in memory, within limits. Free of torch.
+"""What users upload: MIDI files and zips of them, read one by one, within limits. Free of torch.
 
-Nothing here is ever written under a name a user chose: members of a zip are read, not extracted.
+What can be used is kept in a temporary file, so that memory grows with the number of files by a few hundred bytes
+each, and not with their sizes. Nothing here is ever written under a name a user chose: members of a zip are read, not
+extracted.
 """
 
 import hashlib
@@ -8,9 +10,13 @@ import re
 import unicodedata
 import zipfile
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
+from io import SEEK_END, BytesIO
+from statistics import median
+from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO
 
 from pydantic import BaseModel
@@ -25,17 +31,23 @@ LONGEST_NAME = 200
 MOST_REFUSED = 1_000
 ENTRIES_PER_FILE = 4
 """Entries a zip may hold for each MIDI file allowed: folders, notes and macOS's twin of every file."""
-UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, ValueError)
+UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, ValueError)
 READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+SPOOLED_BYTES = 8 * MEBIBYTE
+"""An upload whose pieces are smaller together never touches the disk."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Piece:
-    """A usable MIDI file; `name` is safe to show, not to open."""
+    """A usable MIDI file. Pieces are ordered by content, so that a training does not depend on upload order."""
 
+    content: bytes
+    """SHA-256."""
     name: str
-    data: bytes
-    info: PieceInfo
+    """Safe to show, not to open."""
+    start: int
+    """Where its bytes begin in the upload's temporary file."""
+    size: int
 
 
 class Refusal(BaseModel):
@@ -46,62 +58,106 @@ class Refusal(BaseModel):
 
 
 @dataclass
+class Totals:
+    """Facts of all pieces together."""
+
+    notes: int = 0
+    beats: float = 0.0
+    seconds: float = 0.0
+    tempi: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def add(self, info: PieceInfo) -> None:
+        """Count one more piece."""
+        self.notes += info.notes
+        self.beats += info.beats
+        self.seconds += info.seconds
+        self.tempi.append(info.tempo)
+
+    @property
+    def tempo(self) -> float:
+        """Median of the pieces' tempi, in beats to the minute."""
+        return median(self.tempi)
+
+
+@dataclass
 class Upload:
     """What an upload came to. A piece that comes twice counts twice, as it did in the folder that it came from."""
 
+    spool: IO[bytes]
+    """The pieces' bytes, one after another."""
     pieces: list[Piece] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    totals: Totals = field(default_factory=Totals)
+
+    def add(self, name: str, data: bytes, info: PieceInfo) -> None:
+        """Keep a usable MIDI file. Raises StoreError."""
+        try:
+            start = self.spool.seek(0, SEEK_END)
+            self.spool.write(data)
+        except OSError as error:  # a full disk is not the file's fault
+            raise StoreError(f"the upload cannot be kept: {error}") from error
+        self.pieces.append(Piece(hashlib.sha256(data).digest(), _safe(name), start, len(data)))
+        self.totals.add(info)
+
+    def data(self, piece: Piece) -> bytes:
+        """The bytes of a piece."""
+        self.spool.seek(piece.start)
+        return self.spool.read(piece.size)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the pieces: the same whatever their order, names and packing."""
+        return hashlib.sha256(b"".join(sorted(piece.content for piece in self.pieces))).hexdigest()
+
+    def pack(self, file: IO[bytes]) -> None:
+        """Write a zip of the pieces, in their order, for the artefact store.
+
+        The same pieces under the same names give the same bytes.
+        """
+        with zipfile.ZipFile(file, "w") as archive:
+            for index, piece in enumerate(sorted(self.pieces)):
+                # The number keeps apart pieces of one name, from two zips; a date is always 1980-01-01.
+                member = zipfile.ZipInfo(f"{index:06d}/{piece.name}")
+                member.create_system = 3
+                archive.writestr(member, self.data(piece), zipfile.ZIP_DEFLATED)
 
 
 class _FullError(Exception):
     """The upload has reached a limit: nothing more is read."""
 
 
-def read_upload(files: Iterable[tuple[str, BinaryIO]], limits: Settings) -> Upload:
-    """Pieces of the files, given as name and seekable stream, in the order they came.
+@contextmanager
+def read_upload(files: Iterable[tuple[str, BinaryIO]], limits: Settings) -> Iterator[Upload]:
+    """Pieces of the files, given as name and seekable stream, in the order they came; kept as long as the context.
 
     A file that cannot be used is named in `refused` and the rest is used. Raises UploadError, with what
     was refused, where nothing can be used.
     """
-    reader = _Reader(limits)
-    for name, stream in files:
-        try:
-            reader.read(name, stream)
-        except _FullError as limit:
-            reader.upload.refused.append(Refusal(file=_safe(name), reason=f"{limit}; what follows is not read"))
-            break
-    upload = reader.upload
-    if not upload.pieces:
-        detail = "none of the files can be used" if upload.refused else "there are no files in the upload"
-        raise UploadError(detail, [refusal.model_dump() for refusal in upload.refused])
-    return upload
-
-
-def digest(pieces: Iterable[Piece]) -> str:
-    """SHA-256 (hex) of the pieces: the same whatever their order, names and packing."""
-    return hashlib.sha256(b"".join(sorted(_content(piece.data) for piece in pieces))).hexdigest()
-
-
-def pack(pieces: Iterable[Piece]) -> bytes:
-    """Zip of the pieces for the artefact store, ordered by content, so that a training does not depend on upload order.
-
-    The same pieces under the same names give the same bytes.
-    """
-    file = BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for index, piece in enumerate(sorted(pieces, key=lambda piece: (_content(piece.data), piece.name))):
-            # The number keeps apart pieces of one name, from two zips; a date is always 1980-01-01.
-            member = zipfile.ZipInfo(f"{index:06d}/{piece.name}")
-            member.create_system = 3
-            archive.writestr(member, piece.data, zipfile.ZIP_DEFLATED)
-    return file.getvalue()
+    with SpooledTemporaryFile(SPOOLED_BYTES) as spool:
+        upload = Upload(spool)
+        reader = _Reader(upload, limits)
+        for name, stream in files:
+            try:
+                reader.read(name, stream)
+            except _FullError as limit:
+                upload.refused.append(Refusal(file=_safe(name), reason=f"{limit}; what follows is not read"))
+                break
+        if not upload.pieces:
+            detail = "none of the files can be used" if upload.refused else "there are no files in the upload"
+            raise UploadError(detail, [refusal.model_dump() for refusal in upload.refused])
+        yield upload
 
 
 def unpack(data: bytes) -> list[tuple[str, bytes]]:
-    """Names and contents of what `pack` made. Raises StoreError."""
+    """All names and contents of a pack at once. Raises StoreError."""
+    return list(read_pack(BytesIO(data)))
+
+
+def read_pack(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of what `Upload.pack` wrote, one at a time. Raises StoreError."""
     try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            return [(member.filename.partition("/")[2], archive.read(member)) for member in archive.infolist()]
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                yield member.filename.partition("/")[2], archive.read(member)
     except UNREADABLE_ZIP as error:
         raise StoreError(f"a stored corpus is damaged: {error}") from error
 
@@ -109,8 +165,8 @@ def unpack(data: bytes) -> list[tuple[str, bytes]]:
 class _Reader:
     """Reads files into an `Upload` and keeps account of what may still be read."""
 
-    def __init__(self, limits: Settings) -> None:
-        self.upload = Upload()
+    def __init__(self, upload: Upload, limits: Settings) -> None:
+        self.upload = upload
         self._limits = limits
         self._bounds = Bounds()
         self._bytes_left = limits.max_unpacked_bytes
@@ -139,9 +195,11 @@ class _Reader:
         self._bytes_left -= len(data)
         self._files_left -= 1
         try:
-            self.upload.pieces.append(Piece(_safe(name), data, describe(data, self._bounds)))
+            info = describe(data, self._bounds)
         except MidiError as error:
             self.refuse(name, str(error))
+        else:
+            self.upload.add(name, data, info)
 
     def _read_zip(self, name: str, stream: BinaryIO) -> None:
         most = ENTRIES_PER_FILE * self._limits.max_files
@@ -207,10 +265,6 @@ def _overlapping_chunks(stream: BinaryIO) -> Iterator[bytes]:
     while chunk := stream.read(MEBIBYTE):
         yield tail + chunk
         tail = chunk[-3:]  # one byte short of a signature, so none is missed and none counted twice
-
-
-def _content(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
 
 
 def _safe(name: str) -> str:

@@ -1,5 +1,6 @@
 """The artefact store."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_an_artefact_without_its_record_is_not_there(store: ArtefactStore) -> No
 
 def test_a_corpus_is_found_by_its_content_until_it_is_deleted(store: ArtefactStore) -> None:
     record = {"id": "c1", "digest": "d" * 64}
-    store.publish_corpus(record, b"zip")
+    store.publish_corpus(record)
     assert store.corpus_with("d" * 64) == record
     store.delete(CORPUS, "c1")
     assert store.corpus_with("d" * 64) is None
@@ -100,3 +101,61 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="cannot be written"):
         ArtefactStore(str(tmp_path / "file")).write_checkpoint("j1", b"x")
+
+
+def write_half(store: ArtefactStore) -> None:
+    with store.new_file(CORPUS, "c1", "pieces.zip") as file:
+        file.write(b"half")
+        raise EOFError
+
+
+def test_a_large_file_is_there_once_it_is_whole(store: ArtefactStore) -> None:
+    with pytest.raises(EOFError):
+        write_half(store)
+    with pytest.raises(NotFoundError):
+        store.open_file(CORPUS, "c1", "pieces.zip")
+    with store.new_file(CORPUS, "c1", "pieces.zip") as file:
+        file.write(b"whole")
+    with store.open_file(CORPUS, "c1", "pieces.zip") as file:
+        assert (file.read(), file.seek(2), file.read()) == (b"whole", 2, b"ole")
+
+
+def test_a_large_file_that_was_not_finished_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(EOFError):
+        write_half(ArtefactStore(str(tmp_path)))
+    assert list((tmp_path / "corpora" / "c1").iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["missing", "..", "../models", "a/b"])
+def test_a_large_file_that_is_not_there_is_not_found(store: ArtefactStore, key: str) -> None:
+    with pytest.raises(NotFoundError):
+        store.open_file(CORPUS, key, "corpus.json")
+
+
+def test_a_large_file_needs_an_id_and_a_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for root, key in ((tmp_path, ".."), (tmp_path / "file", "c1")):
+        with pytest.raises(StoreError), ArtefactStore(str(root)).new_file(CORPUS, key, "pieces.zip"):
+            pass
+
+
+def test_the_newest_files_of_a_kind_are_kept(store: ArtefactStore) -> None:
+    for name in ("rolls-2", "rolls-1", "rolls-3", "other"):
+        store.write_file(CORPUS, "c1", name, b"x")
+        time.sleep(0.01)
+    store.keep_newest(CORPUS, "c1", "rolls-", 2)
+    assert store.file(CORPUS, "c1", "rolls-1") + store.file(CORPUS, "c1", "rolls-3") == b"xx"
+    assert store.file(CORPUS, "c1", "other") == b"x"
+    with pytest.raises(NotFoundError):
+        store.file(CORPUS, "c1", "rolls-2")
+    store.keep_newest(CORPUS, "missing", "rolls-", 2)
+
+
+def test_what_was_added_to_a_deleted_artefact_is_swept_away(store: ArtefactStore) -> None:
+    store.publish(CORPUS, "c1", {"id": "c1"}, {})
+    store.write_file(CORPUS, "c1", "rolls", b"x")
+    store.sweep(CORPUS, "c1")
+    assert store.file(CORPUS, "c1", "rolls") == b"x"
+    store.write_file(CORPUS, "c2", "rolls", b"x")
+    store.sweep(CORPUS, "c2")
+    assert store.keys(CORPUS) == ["c1"]

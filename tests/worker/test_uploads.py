@@ -1,17 +1,22 @@
 import io
 import subprocess
 import sys
+import tempfile
 import time
+import tracemalloc
 import zipfile
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.midi_files import midi, note
+from model.midi import describe
+from tests.midi_files import midi, note, tempo
 from worker.errors import StoreError, UploadError
 from worker.settings import Settings
-from worker.uploads import Upload, digest, pack, read_upload, unpack
+from worker.uploads import Refusal, Totals, Upload, read_pack, read_upload
 
 SONG, OTHER, DRUMS = midi(note(60)), midi(note(64)), midi(note(36, channel=9))
 
@@ -24,15 +29,34 @@ def zip_of(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> byt
     return file.getvalue()
 
 
-def upload(files: dict[str, bytes], **limits: int) -> Upload:
-    return read_upload([(name, io.BytesIO(data)) for name, data in files.items()], Settings(**limits))
+@dataclass(frozen=True)
+class Read:
+    """What an upload came to, once its temporary file is gone."""
+
+    pieces: list[tuple[str, bytes]]
+    refused: list[Refusal]
+    totals: Totals
+    digest: str
+    pack: bytes
 
 
-def names(result: Upload) -> list[str]:
-    return [piece.name for piece in result.pieces]
+def upload(files: dict[str, bytes], **limits: int) -> Read:
+    with read_upload([(name, io.BytesIO(data)) for name, data in files.items()], Settings(**limits)) as result:
+        pack = io.BytesIO()
+        result.pack(pack)
+        pieces = [(piece.name, result.data(piece)) for piece in result.pieces]
+        return Read(pieces, result.refused, result.totals, result.digest(), pack.getvalue())
 
 
-def refusals(result: Upload) -> dict[str, str]:
+def unpacked(pack: bytes) -> list[tuple[str, bytes]]:
+    return list(read_pack(io.BytesIO(pack)))
+
+
+def names(result: Read) -> list[str]:
+    return [name for name, _ in result.pieces]
+
+
+def refusals(result: Read) -> dict[str, str]:
     return {refusal.file: refusal.reason for refusal in result.refused}
 
 
@@ -40,8 +64,7 @@ def test_files_and_zips_are_read_in_order_whatever_the_case_of_their_suffix():
     third = midi(note(67))
     result = upload({"a.MID": SONG, "b.Zip": zip_of({"folder/c.midi": OTHER, "folder/": b""}), "d.mid": third})
     assert names(result) == ["a.MID", "folder/c.midi", "d.mid"]
-    assert [piece.data for piece in result.pieces] == [SONG, OTHER, third]
-    assert result.pieces[0].info.notes == 1
+    assert [data for _, data in result.pieces] == [SONG, OTHER, third]
     assert result.refused == []
 
 
@@ -184,26 +207,50 @@ def test_an_upload_without_usable_files_is_an_error_that_names_each_with_its_rea
 def test_the_digest_depends_on_contents_only():
     one = upload({"a.mid": SONG, "b.mid": OTHER})
     two = upload({"x.zip": zip_of({"other/name.mid": OTHER, "z.mid": SONG})})
-    assert digest(one.pieces) == digest(two.pieces)
-    assert len(digest(one.pieces)) == 64
-    assert digest(one.pieces) != digest(one.pieces[:1])
+    assert one.digest == two.digest
+    assert len(one.digest) == 64
+    assert one.digest != upload({"a.mid": SONG}).digest
 
 
 def test_packed_pieces_come_back_in_an_order_that_is_not_the_uploads():
     one = upload({"a.mid": SONG, "folder/b.mid": OTHER})
     two = upload({"folder/b.mid": OTHER, "a.mid": SONG})
-    assert pack(one.pieces) == pack(two.pieces)
-    assert sorted(unpack(pack(one.pieces))) == [("a.mid", SONG), ("folder/b.mid", OTHER)]
+    assert one.pack == two.pack
+    assert sorted(unpacked(one.pack)) == [("a.mid", SONG), ("folder/b.mid", OTHER)]
 
 
 def test_pieces_of_one_name_are_packed_side_by_side():
     result = upload({"1.zip": zip_of({"a.mid": SONG}), "2.zip": zip_of({"a.mid": OTHER})})
-    assert {data for _, data in unpack(pack(result.pieces))} == {SONG, OTHER}
+    assert {data for _, data in unpacked(result.pack)} == {SONG, OTHER}
 
 
 def test_a_damaged_pack_is_a_store_error():
     with pytest.raises(StoreError, match="damaged"):
-        unpack(b"hello")
+        unpacked(b"hello")
+
+
+def test_totals_are_of_all_pieces():
+    slow = midi(tempo(1_000_000) + note(60))
+    totals = upload({"a.mid": SONG, "b.mid": slow, "c.mid": slow, "bad.mid": b"hello"}).totals
+    assert (totals.notes, totals.beats, totals.seconds, totals.tempo) == (3, 3.0, 2.5, 60.0)
+
+
+def test_pieces_that_do_not_fit_on_the_disk_are_not_the_files_fault():
+    with Path("/dev/full").open("r+b", buffering=0) as disk:
+        full = Upload(disk)
+        with pytest.raises(StoreError, match="cannot be kept"):
+            full.add("a.mid", SONG, describe(SONG))
+
+
+def test_memory_does_not_grow_with_the_bytes_of_an_upload():
+    large = ((f"{index}.mid", io.BytesIO(SONG + bytes([index]) * (1 << 20))) for index in range(100))
+    tracemalloc.start()
+    with read_upload(large, Settings()) as result, tempfile.TemporaryFile() as file:
+        result.pack(file)
+        assert sum(len(data) for _, data in read_pack(file)) > 100 << 20
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 24 << 20
 
 
 def test_hundreds_of_files_are_read_in_well_under_a_second():
