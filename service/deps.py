@@ -1,4 +1,7 @@
-"""What routes depend on: settings, broker and store, made once by the application."""
+"""What routes depend on: settings, broker and store, made once by the application.
+
+The functions are coroutines, as FastAPI calls plain functions in a thread of their own.
+"""
 
 from typing import Annotated
 
@@ -9,17 +12,17 @@ from worker.settings import Settings
 from worker.store import ArtefactStore
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def _broker(request: Request) -> Broker:
+async def _broker(request: Request) -> Broker:
     broker: Broker = request.app.state.broker
     return broker
 
 
-def _store(request: Request) -> ArtefactStore:
+async def _store(request: Request) -> ArtefactStore:
     store: ArtefactStore = request.app.state.store
     return store
 

@@ -32,7 +32,7 @@ from rq.worker_registration import get_keys as worker_keys
 from ulid import ULID
 
 from worker.errors import BrokerError, NotFoundError, QueueFullError
-from worker.events import KEPT_SECONDS, WAIT_SLICE, EventLog, redis_errors
+from worker.events import BEGINNING, KEPT_SECONDS, WAIT_SLICE, EventReader, append, append_end, redis_errors
 from worker.protocol import (
     FUNCTIONS,
     QUEUES,
@@ -65,6 +65,10 @@ class JobQueue(Queue):
         """As RQ's, which expires only after 15 minutes."""
         return bool(self.connection.set(self.registry_cleaning_key, 1, nx=True, ex=10))
 
+    def move_dependents_to_ready(self, *args: Any, **kwargs: Any) -> dict[str, list[str]]:  # noqa: ARG002 (RQ's)
+        """Nothing: no job here depends on another, and RQ would ask Redis after each."""
+        return {}
+
 
 class Broker:
     """Jobs by id. Every method raises `BrokerError` when Redis cannot be reached or refuses a command.
@@ -84,7 +88,7 @@ class Broker:
             self._redis = self.connect()
         except ValueError as error:  # the text of it may hold a password
             raise BrokerError("the Redis URL must start with redis://, rediss:// or unix://") from error
-        self._events = EventLog(self._redis, url, self._backoff, retries)
+        self._events = EventReader(url, self._backoff, retries)
         self._queues = {
             kind: JobQueue(name, connection=self._redis, serializer=SERIALIZER) for kind, name in QUEUES.items()
         }
@@ -133,9 +137,9 @@ class Broker:
             )
             pipe.zadd(JOBS, {job_id: 0})
             pipe.zremrangebylex(JOBS, "-", f"({ULID.from_timestamp(time.time() - 2 * KEPT_SECONDS)}")
-            self._events.append(pipe, job_id, "queued", {"status": Status.QUEUED})
+            append(pipe, job_id, "queued", {"status": Status.QUEUED})
             pipe.execute()
-        return view_of(job, None)
+        return view_of(job)
 
     @redis_errors()
     def view(self, job_id: str) -> JobView:
@@ -195,11 +199,11 @@ class Broker:
             return None
         job = Job(job_id, connection=self._redis, serializer=SERIALIZER)
         job.restore(raw)
-        result = None
-        if results:
-            entry, payload = results[0]
-            result = Result.restore(job_id, entry.decode(), payload, self._redis, SERIALIZER)
-        return view_of(job, result)
+        if not results:
+            return view_of(job)
+        entry, payload = results[0]
+        result = Result.restore(job_id, entry.decode(), payload, self._redis, SERIALIZER)
+        return view_of(job, result.return_value, result.exc_string)
 
     @redis_errors()
     def cancel(self, job_id: str) -> JobView:
@@ -237,46 +241,37 @@ class Broker:
     # --- events ---------------------------------------------------------------------------------------------------
 
     @redis_errors()
-    def add_event(self, job_id: str, event: str, data: dict[str, Any]) -> None:
-        """Append to the job's stream."""
-        with self._redis.pipeline() as pipe:
-            self._events.append(pipe, job_id, event, data)
-            pipe.execute()
-
-    @redis_errors()
     def report(self, job: Job, progress: Progress) -> None:
         """Store how far a job is and tell those who follow it."""
         job.meta["progress"] = progress.model_dump()
         with self._redis.pipeline() as pipe:
             pipe.hset(job.key, "meta", json.dumps(job.meta))
-            self._events.append(pipe, job.id, "progress", job.meta["progress"])
+            append(pipe, job.id, "progress", job.meta["progress"])
             pipe.execute()
 
     @redis_errors()
     def announce(self, job_id: str) -> JobView:
         """Tell a job's followers where it stands once a worker let go of it: at its end, or in the queue again."""
         view = self.view(job_id)
-        if view.status is Status.QUEUED:
-            self.add_event(job_id, "queued", {"status": view.status})
-        elif view.status.ended and not self._events.has_end(job_id):
-            self.add_event(job_id, "end", view.model_dump(mode="json"))
+        with self._redis.pipeline() as pipe:
+            if view.status is Status.QUEUED:
+                append(pipe, job_id, "queued", {"status": view.status})
+            elif view.status.ended:
+                append_end(pipe, view)
+            pipe.execute()
         return view
 
-    async def wait(self, job_id: str, timeout: float) -> JobView:
-        """The job once it has ended, or as it is after `timeout` seconds.
+    async def wait(self, view: JobView, timeout: float) -> JobView:
+        """The job once it has ended, or as it is after `timeout` seconds; `view` is how it was last seen.
 
         Raises:
-            NotFoundError: there is no such job.
+            NotFoundError: there is no such job any more.
         """
         deadline = time.monotonic() + timeout
-        last = "0-0"
-        view = await asyncio.to_thread(self.view, job_id)
         while not view.status.ended and (left := deadline - time.monotonic()) > 0:
-            events = await self._events.read(job_id, last, min(left, WAIT_SLICE))
-            if events:
-                last = events[-1].id
-            if not events or events[-1].event == "end":  # looked at without a call too: its worker may have died
-                view = await asyncio.to_thread(self.view, job_id)
+            if end := await self._events.end(view.id, min(left, WAIT_SLICE)):
+                return end
+            view = await asyncio.to_thread(self.view, view.id)  # its worker may have died without a word
         return view
 
     async def events(self, job_id: str, after: str | None = None) -> AsyncIterator[Event]:
@@ -285,7 +280,7 @@ class Broker:
         Raises:
             NotFoundError: there is no such job.
         """
-        last = after if after and EVENT_ID.fullmatch(after) else "0-0"
+        last = after if after and EVENT_ID.fullmatch(after) else BEGINNING
         view = await asyncio.to_thread(self.view, job_id)
         while True:
             ended = view.status.ended

@@ -1,4 +1,8 @@
-"""The event stream of each job, `rnnrbm:events:JOB`: queued, started, progress…, end."""
+"""The event stream of each job, `rnnrbm:events:JOB`: queued, started, progress…, end.
+
+The end has an id of its own, later than any time: a stream has one end, and who waits for nothing else reads from
+just before it and is not woken by what comes earlier.
+"""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +10,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import AbstractBackoff
@@ -14,7 +17,7 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError
 
 from worker.errors import BrokerError
-from worker.protocol import Event
+from worker.protocol import Event, JobView
 
 KEPT = timedelta(days=7)
 KEPT_SECONDS = int(KEPT.total_seconds())
@@ -22,6 +25,13 @@ EVENTS_KEPT = 10_000
 WAIT_SLICE = 2.0
 """Longest blocking read: between two the job is looked at, as its worker may have died without a word."""
 MAX_WAITERS = 10_000
+BEGINNING = "0-0"
+BEFORE_END, END = "9999999999999-0", "9999999999999-1"  # other ids begin with the time in milliseconds
+ADD_END = f"""
+redis.pcall('XADD', KEYS[1], '{END}', 'event', 'end', 'data', ARGV[1])
+return redis.call('EXPIRE', KEYS[1], {KEPT_SECONDS})
+"""
+"""An id that is there already is an error to XADD, which in a transaction of RQ's would be one of the job."""
 
 
 @contextmanager
@@ -33,34 +43,41 @@ def redis_errors() -> Iterator[None]:
         raise BrokerError(f"the job queue cannot be used: {error}") from error
 
 
-class EventLog:
-    """Appends to the streams, and reads them without keeping a thread waiting.
+def append(pipe: Pipeline, job_id: str, event: str, data: dict[str, Any]) -> None:
+    """Append to a job's stream within a transaction."""
+    pipe.xadd(_stream(job_id), {"event": event, "data": json.dumps(data)}, maxlen=EVENTS_KEPT, approximate=True)
+    pipe.expire(_stream(job_id), KEPT_SECONDS)
+
+
+def append_end(pipe: Pipeline, view: JobView) -> None:
+    """Append the job as it ended, within a transaction; does nothing where the stream has its end."""
+    pipe.eval(ADD_END, 1, _stream(view.id), view.model_dump_json())
+
+
+class EventReader:
+    """Reads the streams without keeping a thread waiting.
 
     Args:
-        redis: for appending.
-        url: for clients that wait; opened at the first read.
+        url: for the clients that wait; opened at the first read.
         backoff: waits between tries of a command.
         retries: how often it is tried again.
     """
 
-    def __init__(self, redis: Redis, url: str, backoff: AbstractBackoff, retries: int) -> None:
-        self._redis = redis
+    def __init__(self, url: str, backoff: AbstractBackoff, retries: int) -> None:
         self._url = url
         self._retry = AsyncRetry(backoff, retries)
         self._waiting: AsyncRedis | None = None
 
-    def append(self, pipe: Pipeline, job_id: str, event: str, data: dict[str, Any]) -> None:
-        """Append within a transaction."""
-        pipe.xadd(_stream(job_id), {"event": event, "data": json.dumps(data)}, maxlen=EVENTS_KEPT, approximate=True)
-        pipe.expire(_stream(job_id), KEPT_SECONDS)
-
-    def has_end(self, job_id: str) -> bool:
-        """Whether the stream is complete."""
-        last: Any = self._redis.xrevrange(_stream(job_id), count=1)
-        return bool(last) and last[0][1][b"event"] == b"end"
-
     async def read(self, job_id: str, after: str, seconds: float) -> list[Event]:
         """What the stream holds after an entry, waiting up to so many seconds for it. Raises BrokerError."""
+        return [_event(*entry) for entry in await self._entries(job_id, after, seconds)]
+
+    async def end(self, job_id: str, seconds: float) -> JobView | None:
+        """The job as it ended, or None where it has not after so many seconds. Raises BrokerError."""
+        entries = await self._entries(job_id, BEFORE_END, seconds)
+        return JobView.model_validate_json(entries[0][1][b"data"]) if entries else None
+
+    async def _entries(self, job_id: str, after: str, seconds: float) -> list[tuple[bytes, dict[bytes, bytes]]]:
         if self._waiting is None:
             self._waiting = AsyncRedis.from_url(
                 self._url,
@@ -73,7 +90,7 @@ class EventLog:
         block = int(seconds * 1000) or None  # 0 would wait for ever
         with redis_errors():
             reply: Any = await self._waiting.xread({_stream(job_id): after}, block=block)
-        return [_event(*entry) for _, entries in reply for entry in entries]
+        return [entry for _, entries in reply for entry in entries]
 
     async def close(self) -> None:
         """Close the connections; the next read opens new ones."""

@@ -1,8 +1,9 @@
 """What RQ keeps of a job, as its user sees it: the one place that maps states."""
 
+from typing import Any
+
 from pydantic import ValidationError
 from rq.job import Job, JobStatus
-from rq.results import Result
 
 from worker.protocol import JobView, Kind, Outcome, Problem, Status
 
@@ -23,18 +24,18 @@ def internal_error(job_id: str) -> Problem:
     return Problem(type="InternalError", detail=detail)
 
 
-def view_of(job: Job, result: Result | None) -> JobView:
-    """RQ's job and its latest result as our user sees them."""
+def view_of(job: Job, returned: Any = None, exception: str | None = None) -> JobView:
+    """RQ's job, with what its function returned and how its latest run failed, as our user sees them."""
     rq_status = job.get_status(refresh=False)
     outcome = None
     if rq_status is JobStatus.FINISHED:
-        outcome = _outcome(job.id, result)
+        outcome = _outcome(job.id, returned)
         status = Status(outcome.status)
     else:
         status = STATUSES.get(rq_status, Status.QUEUED)
     problem = outcome.problem if outcome else None
     if rq_status is JobStatus.FAILED:
-        died = result is not None and "AbandonedJobError" in (result.exc_string or "")
+        died = "AbandonedJobError" in (exception or "")
         problem = WORKER_DIED if died else internal_error(job.id)
     return JobView(
         id=job.id,
@@ -50,8 +51,8 @@ def view_of(job: Job, result: Result | None) -> JobView:
     )
 
 
-def _outcome(job_id: str, result: Result | None) -> Outcome:
+def _outcome(job_id: str, returned: Any) -> Outcome:
     try:
-        return Outcome.model_validate(result.return_value if result else None)
+        return Outcome.model_validate(returned)
     except ValidationError:  # RQ stores a placeholder for what JSON cannot hold
         return Outcome(status=Status.FAILED, problem=internal_error(job_id))

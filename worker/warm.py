@@ -17,16 +17,20 @@ from types import FrameType
 from typing import Any
 from uuid import uuid4
 
+from redis.client import Pipeline
 from redis.exceptions import RedisError
-from rq.job import Job, Retry
+from rq.executions import Execution
+from rq.job import Job, JobStatus, Retry
 from rq.queue import Queue
+from rq.utils import now
 from rq.worker import SimpleWorker, WorkerStatus
 
 from worker.broker import HEARTBEAT_TTL, SERIALIZER, Broker, JobQueue
 from worker.context import Interrupted, JobContext, Stop, performing
 from worker.errors import BrokerError
-from worker.protocol import QUEUES, Kind, Outcome, Progress, Status, WorkerView
-from worker.views import internal_error
+from worker.events import append, append_end
+from worker.protocol import QUEUES, JobView, Kind, Outcome, Progress, Status, WorkerView
+from worker.views import internal_error, view_of
 
 BEAT_SECONDS = 2.0
 GRACE_SECONDS = 10.0
@@ -40,6 +44,19 @@ logger = logging.getLogger(__name__)
 
 class WarmJob(Job):
     """A job whose function returns an `Outcome`, whatever happens in it: RQ's Retry is for dead workers only."""
+
+    end: JobView | None = None
+    """The job as it ended, once that is about to be stored."""
+
+    def prepare_for_execution(self, worker_name: str, pipeline: Pipeline) -> None:
+        """Mark the job as running, and tell so."""
+        super().prepare_for_execution(worker_name, pipeline)
+        append(pipeline, self.id, "started", {"status": Status.RUNNING})
+
+    def add_end(self, pipeline: Pipeline) -> None:
+        """Tell of the job's end in the transaction that stores its outcome: who hears of it can read it."""
+        self.end = view_of(self, self._result)
+        append_end(pipeline, self.end)
 
     def perform(self) -> Any:
         """Call the function; an error nobody expected goes to the log, and the user learns that there was one."""
@@ -147,11 +164,28 @@ class WarmWorker(SimpleWorker):
         logger.error("worker %s did not stop in time; a job that it has will run again elsewhere", self.name)
         os._exit(1)
 
+    def set_state(self, state: str, pipeline: Pipeline | None = None) -> None:
+        """Change the state; only RQ's own tools read it in Redis, so there it may come with the next heartbeat."""
+        self._state = state
+        if pipeline is not None:
+            super().set_state(state, pipeline)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Beat along with other commands; RQ would also do so by itself, three commands at each step of its loop."""
+        if pipeline is not None:
+            super().heartbeat(timeout, pipeline)
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Nobody suspends these workers."""
+
     def _beat_until_left(self) -> None:
         while not self._left.wait(BEAT_SECONDS):
             try:
                 self._broker.beat(self._view)
-                self.heartbeat()
+                with self.connection.pipeline() as pipeline:
+                    self.heartbeat(pipeline=pipeline)
+                    self.set_state(self._state, pipeline)
+                    pipeline.execute()
                 for execution in list(self.executions.values()):
                     self.maintain_heartbeats(execution.job, execution)
             except (BrokerError, RedisError) as error:
@@ -175,17 +209,23 @@ class WarmWorker(SimpleWorker):
             found = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time or POP_SECONDS)
         return found
 
-    def prepare_job_execution(self, job: Job, remove_from_intermediate_queue: bool = False) -> None:
-        """Mark the job as running, and tell so."""
-        super().prepare_job_execution(job, remove_from_intermediate_queue)
-        self._broker.add_event(job.id, "started", {"status": Status.RUNNING})
+    def handle_execution_ended(self, job: Job, queue: Queue, heartbeat_ttl: int) -> None:  # noqa: ARG002 (RQ's)
+        """Note the time; it is stored with the outcome, just after."""
+        job.ended_at = job.last_heartbeat = now()
+
+    def cleanup_execution(self, job: Job, pipeline: Pipeline, execution: Execution | None = None) -> None:
+        """The last that RQ adds to the transaction that stores an outcome."""
+        super().cleanup_execution(job, pipeline, execution)
+        if isinstance(job, WarmJob) and job.get_status(refresh=False) is JobStatus.FINISHED:
+            job.add_end(pipeline)
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Perform the job, store its outcome, and then tell of it: who hears of the end can read it."""
+        """Perform the job, store its outcome, and tell of it."""
         started = time.monotonic()
         with performing(RunningContext(job, self._broker, self._stopping)):
             super().execute_job(job, queue)
-        view = self._broker.announce(job.id)
+        end = job.end if isinstance(job, WarmJob) else None
+        view = end or self._broker.announce(job.id)  # it has not ended but is to run again
         logger.info("job %s (%s): %s after %.2f s", job.id, view.kind, view.status, time.monotonic() - started)
 
     def clean_registries(self) -> None:

@@ -13,7 +13,7 @@ from service.negotiation import choose_media_type, preferred_wait
 from service.pieces import FORMS, render
 from service.problems import ProblemError
 from worker.errors import ParameterError
-from worker.protocol import GenerateJob, GenerateParams, Kind, Status, complete
+from worker.protocol import GenerateJob, GenerateParams, JobView, Kind, Status, complete
 from worker.settings import Settings
 from worker.store import ArtefactStore
 
@@ -52,13 +52,14 @@ async def generate(
 ) -> Response:
     """Generate a piece and answer with it: MIDI by default, other forms by `Accept`."""
     form = choose_media_type(accept, FORMS)
-    job = await run_in_threadpool(_job, params, settings, store)
-    view = await run_in_threadpool(
-        broker.submit, Kind.GENERATE, job.model_dump(mode="json"), max_queued=settings.max_queued
-    )
     seconds, applied = preferred_wait(prefer, settings.generate_timeout)
-    if seconds > 0:
-        view = await broker.wait(view.id, seconds)
+
+    def submit() -> tuple[GenerateJob, JobView]:
+        job = _job(params, settings, store)
+        return job, broker.submit(Kind.GENERATE, job.model_dump(mode="json"), max_queued=settings.max_queued)
+
+    job, view = await run_in_threadpool(submit)
+    view = await broker.wait(view, seconds)
     headers = {"X-Job-Id": view.id, "X-Seed": str(job.seed)}
     if applied:
         headers["Preference-Applied"] = applied

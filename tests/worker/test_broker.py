@@ -1,6 +1,7 @@
 """The broker against a real server; what needs no worker process."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from redis import Redis
 from tests.worker.conftest import run_async
 from worker.broker import Broker
 from worker.errors import BrokerError, NotFoundError, QueueFullError
-from worker.protocol import Event, Kind, Status, WorkerView
+from worker.protocol import Event, JobView, Kind, Status, WorkerView
 
 
 async def collect(broker: Broker, job_id: str, after: str | None = None) -> list[Event]:
@@ -36,8 +37,6 @@ def test_unknown_job_is_not_found(broker: Broker, job_id: str) -> None:
         broker.view(job_id)
     with pytest.raises(NotFoundError):
         broker.cancel(job_id)
-    with pytest.raises(NotFoundError):
-        run_async(broker, broker.wait(job_id, 1.0))
 
 
 def test_pages_go_from_new_to_old(broker: Broker) -> None:
@@ -80,15 +79,38 @@ def test_cancelled_queued_job_ends_at_once(broker: Broker, server_redis: Redis) 
 
 def test_wait_gives_up_in_time(broker: Broker) -> None:
     job = broker.submit(Kind.GENERATE, {}, max_queued=10)
-    assert run_async(broker, broker.wait(job.id, 0.2)).status is Status.QUEUED
-    assert run_async(broker, broker.wait(job.id, 0.0)).status is Status.QUEUED
+    assert run_async(broker, broker.wait(job, 0.2)).status is Status.QUEUED
+    assert run_async(broker, broker.wait(job, 0.0)).status is Status.QUEUED
+
+
+def test_waiting_for_a_job_that_expires_is_not_found(broker: Broker, server_redis: Redis) -> None:
+    job = broker.submit(Kind.GENERATE, {}, max_queued=10)
+    server_redis.delete(f"rq:job:{job.id}")
+    with pytest.raises(NotFoundError):
+        run_async(broker, broker.wait(job, 0.1))
+
+
+def test_a_waiter_sees_the_end_that_nobody_told(broker: Broker, server_redis: Redis) -> None:
+    job = broker.submit(Kind.GENERATE, {}, max_queued=10)
+    broker.cancel(job.id)
+    server_redis.delete(f"rnnrbm:events:{job.id}")
+    assert run_async(broker, broker.wait(job, 30.0)).status is Status.CANCELLED
+
+
+def test_a_stream_has_one_end(broker: Broker) -> None:
+    job = broker.submit(Kind.GENERATE, {}, max_queued=10)
+    ended = broker.cancel(job.id)
+    assert broker.announce(job.id) == broker.announce(job.id) == ended
+    queued, end = run_async(broker, collect(broker, job.id))
+    assert (queued.event, end.event) == ("queued", "end")
+    assert JobView.model_validate(end.data) == ended
 
 
 def test_many_wait_at_once(broker: Broker) -> None:
     job = broker.submit(Kind.GENERATE, {}, max_queued=10)
 
     async def wait_together() -> list[Status]:
-        waiters = [asyncio.create_task(broker.wait(job.id, 30.0)) for _ in range(150)]
+        waiters = [asyncio.create_task(broker.wait(job, 30.0)) for _ in range(150)]
         await asyncio.sleep(0.3)
         await asyncio.to_thread(broker.cancel, job.id)
         return [view.status for view in await asyncio.gather(*waiters)]
@@ -133,8 +155,9 @@ def test_errors_of_redis_are_broker_errors(tmp_path: Path) -> None:
         broker.ping()
     with pytest.raises(BrokerError):
         broker.submit(Kind.TRAIN, {}, max_queued=1)
+    job = JobView(id="job", kind=Kind.TRAIN, status=Status.QUEUED, created_at=datetime.now(UTC))
     with pytest.raises(BrokerError):
-        run_async(broker, broker.wait("job", 1.0))
+        run_async(broker, broker.wait(job, 1.0))
     with pytest.raises(BrokerError, match="redis://"):
         Broker("http://:secret@host")
 

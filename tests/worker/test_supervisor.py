@@ -144,7 +144,7 @@ def test_job_of_a_dead_worker_goes_on(supervised: Supervised, broker: Broker, tm
     eventually(lambda: broker.view(job.id).progress)
     (worker,) = broker.workers()
     os.kill(worker.pid, signal.SIGKILL)
-    ended = run_async(broker, broker.wait(job.id, 30.0))
+    ended = run_async(broker, broker.wait(job, 30.0))
     assert ended.status is Status.SUCCEEDED
     assert ended.result["first"] >= 1
     assert ended.result["pid"] != worker.pid

@@ -22,7 +22,7 @@ StartWorker = Callable[[Kind], "subprocess.Popen[bytes]"]
 
 
 def wait(broker: Broker, job: JobView, seconds: float = 30.0) -> JobView:
-    view: JobView = run_async(broker, broker.wait(job.id, seconds))
+    view: JobView = run_async(broker, broker.wait(job, seconds))
     return view
 
 
@@ -55,6 +55,7 @@ def test_job_comes_back_with_its_result(broker: Broker, start_worker: StartWorke
     assert job.started_at is not None
     assert job.ended_at is not None
     assert job.created_at <= job.started_at <= job.ended_at
+    assert broker.view(job.id) == job
 
 
 def test_one_process_performs_job_after_job(broker: Broker, start_worker: StartWorker) -> None:
@@ -62,7 +63,7 @@ def test_one_process_performs_job_after_job(broker: Broker, start_worker: StartW
 
     async def one_by_one() -> list[JobView]:
         jobs = (broker.submit(Kind.GENERATE, {}, max_queued=10) for _ in range(20))
-        return [await broker.wait(job.id, 30.0) for job in jobs]
+        return [await broker.wait(job, 30.0) for job in jobs]
 
     assert {(job.result or {}).get("pid") for job in run_async(broker, one_by_one())} == {worker.pid}
 
@@ -72,7 +73,7 @@ def test_two_workers_perform_two_jobs_at_once(broker: Broker, start_worker: Star
     workers = [start_worker(Kind.GENERATE) for _ in range(2)]
 
     async def both() -> list[JobView]:
-        return await asyncio.gather(*(broker.wait(job.id, 30.0) for job in jobs))
+        return await asyncio.gather(*(broker.wait(job, 30.0) for job in jobs))
 
     pids = {(job.result or {}).get("pid") for job in run_async(broker, both())}
     assert pids == {worker.pid for worker in workers}
