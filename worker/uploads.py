@@ -1,6 +1,6 @@
 """What users upload: MIDI files and zips of them, read one by one, within limits. Free of torch.
 
-What can be used is kept in a temporary file, so that memory grows with the number of files by a few hundred bytes
+What can be used is kept in a temporary file, so that memory grows with the number of files, by about a kilobyte
 each, and not with their sizes. Nothing here is ever written under a name a user chose: members of a zip are read, not
 extracted.
 """
@@ -33,6 +33,7 @@ ENTRIES_PER_FILE = 4
 """Entries a zip may hold for each MIDI file allowed: folders, notes and macOS's twin of every file."""
 UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, ValueError)
 READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+NO_PLACE = "the upload cannot be kept: {}"
 SPOOLED_BYTES = 8 * MEBIBYTE
 """An upload whose pieces are smaller together never touches the disk."""
 
@@ -95,7 +96,7 @@ class Upload:
             start = self.spool.seek(0, SEEK_END)
             self.spool.write(data)
         except OSError as error:  # a full disk is not the file's fault
-            raise StoreError(f"the upload cannot be kept: {error}") from error
+            raise StoreError(NO_PLACE.format(error)) from error
         self.pieces.append(Piece(hashlib.sha256(data).digest(), _safe(name), start, len(data)))
         self.totals.add(info)
 
@@ -129,10 +130,13 @@ class _FullError(Exception):
 def read_upload(files: Iterable[tuple[str, BinaryIO]], limits: Settings) -> Iterator[Upload]:
     """Pieces of the files, given as name and seekable stream, in the order they came; kept as long as the context.
 
-    A file that cannot be used is named in `refused` and the rest is used. Raises UploadError, with what
-    was refused, where nothing can be used.
+    A file that cannot be used is named in `refused` and the rest is used.
+
+    Raises:
+        UploadError: nothing can be used; it says what was refused.
+        StoreError: there is no place for the pieces.
     """
-    with SpooledTemporaryFile(SPOOLED_BYTES) as spool:
+    with _spool() as spool:
         upload = Upload(spool)
         reader = _Reader(upload, limits)
         for name, stream in files:
@@ -145,6 +149,15 @@ def read_upload(files: Iterable[tuple[str, BinaryIO]], limits: Settings) -> Iter
             detail = "none of the files can be used" if upload.refused else "there are no files in the upload"
             raise UploadError(detail, [refusal.model_dump() for refusal in upload.refused])
         yield upload
+
+
+@contextmanager
+def _spool() -> Iterator[IO[bytes]]:
+    try:
+        with SpooledTemporaryFile(SPOOLED_BYTES) as spool:
+            yield spool
+    except OSError as error:  # closing tries once more to write what did not fit
+        raise StoreError(NO_PLACE.format(error)) from error
 
 
 def unpack(data: bytes) -> list[tuple[str, bytes]]:

@@ -1,4 +1,5 @@
 import io
+import resource
 import subprocess
 import sys
 import tempfile
@@ -7,16 +8,15 @@ import tracemalloc
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model.midi import describe
 from tests.midi_files import midi, note, tempo
+from worker import uploads
 from worker.errors import StoreError, UploadError
 from worker.settings import Settings
-from worker.uploads import Refusal, Totals, Upload, read_pack, read_upload
+from worker.uploads import Refusal, Totals, read_pack, read_upload
 
 SONG, OTHER, DRUMS = midi(note(60)), midi(note(64)), midi(note(36, channel=9))
 
@@ -235,11 +235,15 @@ def test_totals_are_of_all_pieces():
     assert (totals.notes, totals.beats, totals.seconds, totals.tempo) == (3, 3.0, 2.5, 60.0)
 
 
-def test_pieces_that_do_not_fit_on_the_disk_are_not_the_files_fault():
-    with Path("/dev/full").open("r+b", buffering=0) as disk:
-        full = Upload(disk)
+def test_pieces_that_do_not_fit_on_the_disk_are_not_the_files_fault(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(uploads, "SPOOLED_BYTES", 1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
         with pytest.raises(StoreError, match="cannot be kept"):
-            full.add("a.mid", SONG, describe(SONG))
+            upload({"a.zip": zip_of({f"{index}.mid": SONG + bytes(4000) for index in range(9)})})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_memory_does_not_grow_with_the_bytes_of_an_upload():
