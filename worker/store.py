@@ -8,42 +8,61 @@
 
 A file is written under a temporary name and then renamed, and an artefact's JSON is written last: what can be
 found is complete. Models that come with the program are read from the package as if they lay in the store.
+
+Pieces are not synced to the disk: a power failure may take those of its last half minute. What it leaves of them is
+empty files, and an empty file counts as none.
 """
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property, lru_cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO, Any
 
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
-
 from worker.errors import BundledError, NotFoundError, StoreError
-from worker.protocol import new_id
+from worker.files import MISSING, LocalFiles, files_at
 
 LONGEST_KEY = 200
 BUNDLED = Path(__file__).parent / "bundled"
 CORPUS, MODEL, GENERATION = "corpus", "model", "generation"
 FOLDERS = {CORPUS: "corpora", MODEL: "models", GENERATION: "generations"}
+RECORDS_KEPT = 64
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"the store cannot be read: {error}") from error
+
+
+@contextmanager
+def _writable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"the store cannot be written: {error}") from error
 
 
 class ArtefactStore:
     """Reads and writes artefacts by kind and id; nothing else knows a path."""
 
     def __init__(self, url: str) -> None:
-        self._fs, self._root = url_to_fs(url, use_listings_cache=False)
+        self._files = files_at(url)
+        self._bundled = LocalFiles(BUNDLED)
         self._model_names: dict[str, str] = {}
+        self._known_model = lru_cache(RECORDS_KEPT)(self._read_model)
 
     # --- artefacts --------------------------------------------------------------------------------------------
 
     def publish(self, kind: str, key: str, record: dict[str, Any], files: dict[str, bytes]) -> None:
         """Write an artefact's files and then its record; doing it twice is harmless."""
-        for name, data in files.items():
-            self.write_file(kind, key, name, data)
-        self.write_file(kind, key, f"{kind}.json", json.dumps(record).encode())
+        _check_key(key)
+        everything = {**files, f"{kind}.json": json.dumps(record).encode()}
+        with _writable():
+            self._files.publish(f"{FOLDERS[kind]}/{key}", everything, durable=kind != GENERATION)
 
     def record(self, kind: str, key: str) -> dict[str, Any]:
         """The artefact's JSON.
@@ -68,10 +87,8 @@ class ArtefactStore:
     def keys(self, kind: str) -> list[str]:
         """Ids newest first."""
         folder = FOLDERS[kind]
-        keys = {path.name for path in (BUNDLED / folder).glob("*") if path.is_dir()}
-        with suppress(FileNotFoundError):
-            keys |= {Path(name).name for name in self._fs.ls(f"{self._root}/{folder}", detail=False)}
-        return sorted(keys, reverse=True)
+        with _readable():
+            return sorted({*self._files.names(folder), *self._bundled.names(folder)}, reverse=True)
 
     def delete(self, kind: str, key: str) -> None:
         """Remove an artefact, its record first.
@@ -96,7 +113,7 @@ class ArtefactStore:
         """
         relative = f"{FOLDERS[kind]}/{key}/{name}"
         data = self._read(relative) if _is_key(key) else None
-        if data is None:
+        if not data:
             raise NotFoundError(kind, key)
         return data
 
@@ -120,13 +137,11 @@ class ArtefactStore:
         """
         if not _is_key(key):
             raise NotFoundError(kind, key)
-        try:
-            file: IO[bytes] = self._fs.open(f"{self._root}/{FOLDERS[kind]}/{key}/{name}", "rb")
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotFoundError(kind, key) from error
-        except OSError as error:
-            raise StoreError(f"the store cannot be read: {error}") from error
-        return file
+        with _readable():
+            try:
+                return self._files.open(f"{FOLDERS[kind]}/{key}/{name}")
+            except MISSING as error:
+                raise NotFoundError(kind, key) from error
 
     @contextmanager
     def new_file(self, kind: str, key: str, name: str) -> Iterator[IO[bytes]]:
@@ -136,18 +151,8 @@ class ArtefactStore:
             StoreError: `key` is no id, or the store cannot be written.
         """
         _check_key(key)
-        path = f"{self._root}/{FOLDERS[kind]}/{key}/{name}"
-        try:
-            if isinstance(self._fs, LocalFileSystem):
-                with _new_local(Path(path)) as file:
-                    yield file
-            else:
-                with NamedTemporaryFile() as file:
-                    yield file
-                    file.flush()
-                    self._fs.put_file(file.name, path)
-        except OSError as error:
-            raise StoreError(f"the store cannot be written: {error}") from error
+        with _writable(), self._files.new(f"{FOLDERS[kind]}/{key}/{name}") as file:
+            yield file
 
     def keep_newest(self, kind: str, key: str, prefix: str, most: int) -> None:
         """Remove the oldest of an artefact's files whose names begin with `prefix`, so that `most` are left.
@@ -155,15 +160,11 @@ class ArtefactStore:
         Raises:
             StoreError: the store cannot be written.
         """
-        try:
-            paths = self._fs.ls(f"{self._root}/{FOLDERS[kind]}/{key}", detail=False)
-            found = [path for path in paths if Path(path).name.startswith(prefix)]
-            for path in sorted(found, key=self._fs.modified, reverse=True)[most:]:
-                self._fs.rm_file(path)
-        except FileNotFoundError:  # another process removes them too
-            pass
-        except OSError as error:
-            raise StoreError(f"the store cannot be written: {error}") from error
+        folder = f"{FOLDERS[kind]}/{key}"
+        with _writable(), suppress(FileNotFoundError):  # another process removes them too
+            found = [name for name in self._files.newest(folder) if name.startswith(prefix)]
+            for name in found[most:]:
+                self._files.remove(f"{folder}/{name}")
 
     def sweep(self, kind: str, key: str) -> None:
         """Remove what was added to an artefact while another process deleted it.
@@ -192,21 +193,40 @@ class ArtefactStore:
         self._write(f"digests/{record['digest']}", record["id"].encode())
 
     def find_model(self, reference: str) -> dict[str, Any]:
-        """The model with that id, or else the newest with that name.
+        """The record of the model with that id, or else of the newest with that name; it is not to be changed.
 
         Raises:
             NotFoundError: neither.
         """
-        keys = self.keys(MODEL)
-        named = (key for key in keys if reference == self._model_name(key))
-        key = reference if reference in keys else next(named, None)
-        if key is None:
-            raise NotFoundError(MODEL, reference)
-        return self.record(MODEL, key)
+        for key in (reference, self._bundled_models.get(reference, "")):
+            with suppress(NotFoundError):
+                return self._model(key)
+        for key in self.keys(MODEL):
+            if reference == self._model_name(key):
+                return self._model(key)
+        raise NotFoundError(MODEL, reference)
 
     def bundled_names(self) -> set[str]:
         """Names of the models that come with the program; no other model can take them."""
-        return {self.record(MODEL, path.name)["name"] for path in (BUNDLED / FOLDERS[MODEL]).glob("*") if path.is_dir()}
+        return set(self._bundled_models)
+
+    @cached_property
+    def _bundled_models(self) -> dict[str, str]:
+        """Ids by name."""
+        return {self.record(MODEL, key)["name"]: key for key in self._bundled.names(FOLDERS[MODEL])}
+
+    def _model(self, key: str) -> dict[str, Any]:
+        """The model's record; parsed once, as the metrics of all epochs are in it, for as long as its file is the same.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        path = f"{FOLDERS[MODEL]}/{key}/{MODEL}.json"
+        stamp = (self._files.stamp(path) or self._bundled.stamp(path)) if _is_key(key) else None
+        return self._known_model(key, stamp) if stamp else self.record(MODEL, key)
+
+    def _read_model(self, key: str, stamp: Hashable) -> dict[str, Any]:  # noqa: ARG002 (to know an old one by)
+        return self.record(MODEL, key)
 
     def _model_name(self, key: str) -> str | None:
         """A model's name, remembered: a name is never changed."""
@@ -234,51 +254,17 @@ class ArtefactStore:
     # --- files --------------------------------------------------------------------------------------------------------
 
     def _read(self, relative: str) -> bytes | None:
-        try:
-            data: bytes = self._fs.cat_file(f"{self._root}/{relative}")
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            bundled = BUNDLED / relative
-            return bundled.read_bytes() if bundled.is_file() else None
-        except OSError as error:
-            raise StoreError(f"the store cannot be read: {error}") from error
-        return data
+        with _readable():
+            data = self._files.read(relative)
+            return self._bundled.read(relative) if data is None else data
 
     def _write(self, relative: str, data: bytes) -> None:
-        path = f"{self._root}/{relative}"
-        try:
-            if isinstance(self._fs, LocalFileSystem):
-                _write_local(Path(path), data)
-            else:  # object stores publish an object whole or not at all
-                self._fs.pipe_file(path, data)
-        except OSError as error:
-            raise StoreError(f"the store cannot be written: {error}") from error
+        with _writable(), self._files.new(relative) as file:
+            file.write(data)
 
     def _remove(self, relative: str) -> None:
-        try:
-            self._fs.rm(f"{self._root}/{relative}", recursive=True)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise StoreError(f"the store cannot be written: {error}") from error
-
-
-def _write_local(path: Path, data: bytes) -> None:
-    with _new_local(path) as file:
-        file.write(data)
-
-
-@contextmanager
-def _new_local(path: Path) -> Iterator[IO[bytes]]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{new_id()}")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with _writable():
+            self._files.remove(relative)
 
 
 def _is_key(key: str) -> bool:

@@ -23,9 +23,37 @@ def test_what_is_published_can_be_read(store: ArtefactStore) -> None:
 
 
 def test_publishing_twice_is_harmless(store: ArtefactStore) -> None:
+    for data in (b"one", b"two"):
+        store.publish(GENERATION, "a1", {"id": "a1", "data": data.decode()}, {"piece.mid": data})
+    assert store.keys(GENERATION) == ["a1"]
+    assert store.record(GENERATION, "a1")["data"] == "two"
+    assert store.file(GENERATION, "a1", "piece.mid") == b"two"
+
+
+def test_nothing_temporary_is_left_in_a_directory(tmp_path: Path) -> None:
+    store = ArtefactStore(str(tmp_path))
     for _ in range(2):
         store.publish(GENERATION, "a1", {"id": "a1"}, {"piece.mid": b"MThd"})
-    assert store.keys(GENERATION) == ["a1"]
+    store.write_file(GENERATION, "a1", "piece.png", b"PNG")
+    (tmp_path / "models").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.publish(MODEL, "m1", {"id": "m1"}, {})
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"models", *(f"generations/a1/{name}" for name in ("generation.json", "piece.mid", "piece.png"))}
+
+
+def test_what_a_power_failure_left_empty_is_not_there(store: ArtefactStore) -> None:
+    store.publish(GENERATION, "a1", {"id": "a1"}, {"piece.mid": b""})
+    with pytest.raises(NotFoundError):
+        store.file(GENERATION, "a1", "piece.mid")
+    store.write_file(GENERATION, "a1", "generation.json", b"")
+    assert store.page(GENERATION, None, 10) == ([], None)
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_directory_may_be_given_as_url(tmp_path: Path, scheme: str) -> None:
+    ArtefactStore(f"{scheme}{tmp_path}/deep/data").publish(GENERATION, "a1", {"id": "a1"}, {})
+    assert (tmp_path / "deep" / "data" / "generations" / "a1" / "generation.json").is_file()
 
 
 @pytest.mark.parametrize("key", ["missing", "", "..", "../models/0-nottingham", "a/b", "a.b", "é"])
@@ -77,8 +105,15 @@ def test_a_model_is_found_by_id_and_the_newest_by_name(store: ArtefactStore) -> 
     assert store.find_model("mine")["id"] == "m2"
     store.delete(MODEL, "m2")
     assert store.find_model("mine")["id"] == "m1"
-    with pytest.raises(NotFoundError):
-        store.find_model("other")
+    for reference in ("m2", "other", "", ".."):
+        with pytest.raises(NotFoundError):
+            store.find_model(reference)
+
+
+def test_a_model_that_was_published_again_is_found_as_it_is_now(store: ArtefactStore) -> None:
+    for size in (1, 2):
+        store.publish(MODEL, "m1", {"id": "m1", "name": "mine", "size": size}, {})
+        assert store.find_model("m1")["size"] == store.find_model("mine")["size"] == size
 
 
 def test_the_bundled_model_is_there_and_cannot_be_deleted(store: ArtefactStore) -> None:
