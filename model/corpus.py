@@ -74,6 +74,13 @@ class PackedRolls(Sequence[Roll]):
         """Frames of all pieces together."""
         return len(self.bits)
 
+    def notes_by_key(self) -> NDArray[np.int64]:
+        """In how many frames each key sounds, (n_visible,)."""
+        blocks = range(0, self.n_frames, BLOCK_FRAMES)
+        unpacked = (np.unpackbits(self.bits[i : i + BLOCK_FRAMES], axis=1, count=self.n_visible) for i in blocks)
+        notes: NDArray[np.int64] = np.sum([block.sum(axis=0, dtype=np.int64) for block in unpacked], axis=0)
+        return notes
+
     def save(self, file: IO[bytes], label: str) -> None:
         """Write an .npz that `load` reads under the same label."""
         about = json.dumps({"label": label, "n_visible": self.n_visible, "refused": self.refused})

@@ -31,3 +31,7 @@ class TrainingError(ModelError):
 
 class ArtefactError(ModelError):
     """A model file whose tensors or metadata do not fit together."""
+
+
+class Stopped(Exception):  # noqa: N818 (no error, and none of the tree: the caller asked for it)
+    """The caller's `on_step` asked for an end."""

@@ -58,3 +58,10 @@ def runs(roll: Roll) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.i
     _, end = np.nonzero(edges == -1)  # the same order, so the n-th end belongs to the n-th start
     order = np.lexsort((column, start))
     return start[order], end[order], column[order]
+
+
+def count_notes(rolls: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Notes of each of several rolls of the same length, (pieces, frames, n_visible) -> (pieces,)."""
+    begun = rolls[:, 1:] & ~rolls[:, :-1]
+    notes: NDArray[np.int64] = np.count_nonzero(rolls[:, :1], axis=(1, 2)) + np.count_nonzero(begun, axis=(1, 2))
+    return notes

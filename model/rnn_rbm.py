@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from model.config import ModelConfig
-
-PARAMETERS = ("W", "bv", "bh", "Wuh", "Wuv", "Wvu", "Wuu", "bu")
+from model.parameters import NAMES, Parameters
 
 
 class RnnRbmNetwork(nn.Module):
@@ -49,6 +48,18 @@ class RnnRbmNetwork(nn.Module):
         for parameter, std in ((self.W, 0.1), (self.Wuh, 0.001), (self.Wuv, 0.02), (self.Wvu, 0.1)):
             nn.init.normal_(parameter, std=std, generator=generator)
         nn.init.orthogonal_(self.Wuu, gain=0.9, generator=generator)
+
+    @classmethod
+    def from_parameters(cls, parameters: Parameters) -> "RnnRbmNetwork":
+        """A network of its own, on the CPU, with these parameters."""
+        network = cls(parameters.config)
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in parameters.arrays.items()})
+        return network
+
+    def to_parameters(self) -> Parameters:
+        """The parameters as they are now; on the CPU the arrays share the network's memory."""
+        arrays = {name: getattr(self, name).detach().cpu().contiguous().numpy() for name in NAMES}
+        return Parameters(self.config, arrays)
 
     def initial_state(self, n_sequences: int) -> Tensor:
         """u_0 = 0, shape (B, n_hidden_recurrent)."""

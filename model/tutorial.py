@@ -4,7 +4,7 @@
     model.train(glob.glob("Nottingham/train/*.mid"), batch_size=100, num_epochs=200)
     model.generate("sample1.mid")
 
-Deviations: random numbers are PyTorch's, one Gibbs chain runs over all frames of a subsequence, and the monitor is
+Deviations: other random numbers, Gibbs chains of all frames of a subsequence run side by side, and the monitor is
 computed from logits, so that it is finite where the tutorial's becomes -inf.
 """
 
@@ -17,10 +17,11 @@ import torch
 from model.config import PIANO, ModelConfig, TrainingConfig
 from model.corpus import read_rolls
 from model.errors import CorpusError
-from model.generation import generate
+from model.kernel import best
 from model.midi import write_midi
 from model.pianoroll import Roll
 from model.rnn_rbm import RnnRbmNetwork
+from model.sampler import sampler
 from model.training import TrainingState, initial_state, train
 
 
@@ -71,7 +72,7 @@ class RnnRbm:
             print(f"Epoch {state.epoch}/{num_epochs}  {state.history[-1]['monitor']:.4f}", flush=True)
 
         try:
-            train(initial_state(self.network, config), rolls, config, on_epoch=on_epoch)
+            train(initial_state(self.network, config, best()), rolls, config, on_epoch=on_epoch)
         except KeyboardInterrupt:
             print("Interrupted by user.")
 
@@ -80,7 +81,8 @@ class RnnRbm:
 
         Each call makes another piece. As in the tutorial, the figure appears with `matplotlib.pyplot.show()`.
         """
-        roll = generate(self.network, seed=self.seed + self._n_generated)
+        sample = sampler(self.network.to_parameters(), "cpu", best())
+        roll: Roll = sample.generate(200, [self.seed + self._n_generated])[0]
         self._n_generated += 1
         Path(filename).write_bytes(write_midi(roll, step_seconds=self.dt, pitch_range=self.r))
         if show:

@@ -6,6 +6,7 @@ from worker.broker import Broker
 from worker.errors import StartError
 from worker.events import redis_errors
 from worker.protocol import Kind
+from worker.runtime import load, prepare
 from worker.settings import Settings
 from worker.warm import WarmWorker
 
@@ -22,12 +23,11 @@ def run(settings: Settings, kind: Kind) -> None:
     configure_logging(settings.log_level)
     if not settings.redis_url:
         raise StartError("a worker needs RNNRBM_REDIS_URL; `rnnrbm serve` starts a server and sets it")
-    from worker import jobs  # noqa: PLC0415 (imports torch, which only the process of a worker may load)
-
-    info = jobs.prepare(kind, settings)
+    runtime = prepare(kind, settings)
+    load(kind)
     broker = Broker(settings.redis_url, retries=PATIENT)
     with redis_errors():
-        WarmWorker(broker, kind, device=str(info.device), kernel=info.kernel).work(logging_level="WARNING")
+        WarmWorker(broker, kind, device=runtime.device, kernel=runtime.kernel).work(logging_level="WARNING")
 
 
 def configure_logging(level: str) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
 
-from worker import jobs
 from worker.context import JobContext, Stop, performing
 from worker.corpora import ingest
 from worker.errors import UploadError, WorkerError
 from worker.protocol import GenerateParams, Kind, Status, TrainJob, TrainParams, complete, new_id
+from worker.runtime import load, prepare
 from worker.settings import Settings
 from worker.store import GENERATION, ArtefactStore
 from worker.uploads import MIDI_SUFFIXES
@@ -85,8 +85,8 @@ def _opened(paths: Sequence[Path]) -> Iterator[tuple[str, BinaryIO]]:
 
 
 def _perform(kind: Kind, job_id: str, params: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    jobs.prepare(kind, settings)
-    function = jobs.train if kind is Kind.TRAIN else jobs.generate
+    prepare(kind, settings)
+    function = load(kind)
     with performing(_TerminalContext(job_id)):
         outcome = function(params)
     if outcome["status"] == Status.FAILED:

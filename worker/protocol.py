@@ -13,6 +13,8 @@ from ulid import ULID
 from worker.errors import ParameterError
 
 DEFAULT_MODEL = "nottingham"
+SEEDS = 2**53
+"""How many there are: what any JSON parser keeps exactly."""
 SLOWEST, FASTEST = 10, 480
 """Beats per minute."""
 
@@ -25,7 +27,7 @@ class Kind(StrEnum):
 
 
 QUEUES = {Kind.TRAIN: "train", Kind.GENERATE: "generate"}
-FUNCTIONS = {Kind.TRAIN: "worker.jobs.train", Kind.GENERATE: "worker.jobs.generate"}
+FUNCTIONS = {Kind.TRAIN: "worker.training.train", Kind.GENERATE: "worker.jobs.generate"}
 
 
 class Status(StrEnum):
@@ -105,7 +107,8 @@ class GenerateParams(BaseModel):
 
     model: str = Field(DEFAULT_MODEL, min_length=1, max_length=200, description="id or name of a model")
     length: int = Field(200, ge=1, description="time steps of the piece")
-    seed: int | None = Field(None, ge=0, lt=2**53, description="same model, seed and options: the same bytes")
+    n: int = Field(1, ge=1, description="pieces, of seeds that follow each other")
+    seed: int | None = Field(None, ge=0, lt=SEEDS, description="same model, seed and options: the same bytes")
     temperature: float = Field(1.0, ge=0.05, le=20.0, description="divides every activation; below 1 is safer")
     gibbs_steps: int = Field(25, ge=1, le=5000, description="steps of the Gibbs chain of each frame")
     tempo: float | None = Field(None, ge=SLOWEST, le=FASTEST, description="beats per minute of the piece")
@@ -138,7 +141,7 @@ class TrainParams(BaseModel):
     dt: float | None = Field(None, ge=0.01, le=10, description="seconds of a frame")
     steps_per_beat: int | None = Field(None, ge=1, le=48)
     pitch_range: PitchRange | None = Field(None, description="[low, high): MIDI notes")
-    seed: int | None = Field(None, ge=0, lt=2**53)
+    seed: int | None = Field(None, ge=0, lt=SEEDS)
 
     @model_validator(mode="after")
     def _consistent(self) -> "TrainParams":
@@ -155,11 +158,17 @@ class GenerateJob(BaseModel):
     model: str
     model_name: str
     length: int
+    n: int = 1
     seed: int
     temperature: float
     gibbs_steps: int
     tempo: float
     step_seconds: float
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of each piece."""
+        return [(self.seed + i) % SEEDS for i in range(self.n)]
 
 
 def complete(params: GenerateParams, model: dict[str, Any], seed: int) -> GenerateJob:
@@ -178,6 +187,7 @@ def complete(params: GenerateParams, model: dict[str, Any], seed: int) -> Genera
         model=model["id"],
         model_name=model["name"],
         length=params.length,
+        n=params.n,
         seed=seed if params.seed is None else params.seed,
         temperature=params.temperature,
         gibbs_steps=params.gibbs_steps,

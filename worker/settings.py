@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     data: str = Field("./var", description="directory or fsspec URL of the artefact store")
     redis_url: str = Field("", description="empty: `rnnrbm serve` starts an embedded server")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    kernel: Literal["auto", "torch"] = Field(
+        "auto", description="torch: PyTorch even where the compiled kernel is there"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     train_workers: int = Field(1, ge=0, le=64)

@@ -3,9 +3,18 @@
 import pytest
 import torch
 
+from model.kernel import Kernel, kernels
+
 DEVICES = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
 
 
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
+
+
+@pytest.fixture(params=[None, *kernels()], ids=lambda kernel: kernel.name if kernel else "torch")
+def kernel(request: pytest.FixtureRequest) -> Kernel | None:
+    """PyTorch, and the compiled kernel for each instruction set of this machine."""
+    found: Kernel | None = request.param
+    return found

@@ -1,31 +1,51 @@
-"""Sampling pieces."""
+"""Sampling pieces, by PyTorch on every device and by the compiled kernel for every instruction set."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
 from model.config import ModelConfig
-from model.generation import Stopped, generate
+from model.errors import Stopped
+from model.kernel import Frames, Kernel, kernels
 from model.rnn_rbm import RnnRbmNetwork
+from model.sampler import sampler
+from tests.model.conftest import DEVICES
 
 CONFIG = ModelConfig(n_hidden=5, n_hidden_recurrent=4, pitch_range=(60, 63))
+WAYS = [*((device, None) for device in DEVICES), *(("cpu", kernel) for kernel in kernels())]
 
 
 @pytest.fixture
-def network(device: torch.device) -> RnnRbmNetwork:
+def network() -> RnnRbmNetwork:
     network = RnnRbmNetwork(CONFIG)
     for parameter in network.parameters():
         parameter.data.normal_(0.0, 1.0, generator=torch.Generator().manual_seed(parameter.numel()))
-    return network.to(device)
+    return network
 
 
-def test_a_piece_has_the_length_asked_for_and_200_frames_by_default(network: RnnRbmNetwork) -> None:
-    assert generate(network, seed=0).shape == (200, 3)
+Generate = Callable[..., Frames]
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: way[1].name if way[1] else f"torch-{way[0]}")
+def generate(request: pytest.FixtureRequest) -> Generate:
+    """Samples one piece of a network (length, n_visible)."""
+    device, kernel = request.param
+
+    def piece(network: RnnRbmNetwork, length: int = 200, *, seed: int, **options: object) -> Frames:
+        return sampler(network.to_parameters(), device, kernel).generate(length, [seed], **options)[0]
+
+    return piece
+
+
+def test_a_piece_has_the_length_asked_for(network: RnnRbmNetwork, generate: Generate) -> None:
+    assert generate(network, 200, seed=0).shape == (200, 3)
     assert generate(network, 7, seed=0).dtype == np.bool_
 
 
 def test_the_same_seed_gives_the_same_piece_and_its_beginning_does_not_depend_on_its_length(
-    network: RnnRbmNetwork,
+    network: RnnRbmNetwork, generate: Generate
 ) -> None:
     piece = generate(network, 60, seed=4)
     assert (generate(network, 60, seed=4) == piece).all()
@@ -33,7 +53,7 @@ def test_the_same_seed_gives_the_same_piece_and_its_beginning_does_not_depend_on
     assert (generate(network, 60, seed=5) != piece).any()
 
 
-def test_frames_are_distributed_as_the_conditional_rbm_says(network: RnnRbmNetwork) -> None:
+def test_frames_are_distributed_as_the_conditional_rbm_says(network: RnnRbmNetwork, generate: Generate) -> None:
     """The first frame's RBM has the biases of u_0; its states can be enumerated."""
     n = 1500
     first = np.concatenate([generate(network, 1, seed=seed) for seed in range(n)])
@@ -45,7 +65,7 @@ def test_frames_are_distributed_as_the_conditional_rbm_says(network: RnnRbmNetwo
     assert np.abs(frequency - expected).max() < 5 * np.sqrt(0.25 / n)
 
 
-def test_a_frame_drives_what_follows(network: RnnRbmNetwork, device: torch.device) -> None:
+def test_a_frame_drives_what_follows(network: RnnRbmNetwork, generate: Generate) -> None:
     """With biases that copy: whatever was on is on in the next frame."""
     for parameter in network.parameters():
         parameter.data.zero_()
@@ -61,7 +81,7 @@ def test_a_frame_drives_what_follows(network: RnnRbmNetwork, device: torch.devic
     assert not piece[:, [0, 2]].any()
 
 
-def test_temperature_divides_the_energy(network: RnnRbmNetwork) -> None:
+def test_temperature_divides_the_energy(network: RnnRbmNetwork, generate: Generate) -> None:
     """Twice the parameters of the RBM at twice the temperature are the same distribution, and the same piece."""
     piece = generate(network, 40, seed=3)
     for name in ("W", "bv", "bh", "Wuv", "Wuh"):
@@ -70,13 +90,40 @@ def test_temperature_divides_the_energy(network: RnnRbmNetwork) -> None:
     assert (generate(network, 40, seed=3) != piece).any()
 
 
-def test_low_temperature_sharpens(network: RnnRbmNetwork) -> None:
+def test_low_temperature_sharpens(network: RnnRbmNetwork, generate: Generate) -> None:
     def distinct(temperature: float) -> int:
         return len({generate(network, 1, seed=seed, temperature=temperature).tobytes() for seed in range(200)})
 
     assert distinct(0.05) < distinct(5.0) == 8
 
 
-def test_the_caller_can_stop(network: RnnRbmNetwork) -> None:
+def test_the_caller_can_stop(network: RnnRbmNetwork, generate: Generate) -> None:
     with pytest.raises(Stopped):
-        generate(network, 100, seed=0, on_step=lambda step: step == 3)
+        generate(network, 100, seed=0, on_step=lambda _: True)
+
+
+@pytest.mark.parametrize(("device", "kernel"), WAYS)
+def test_a_piece_depends_on_its_seed_and_not_on_those_beside_it(
+    network: RnnRbmNetwork, device: str, kernel: Kernel | None
+) -> None:
+    sample = sampler(network.to_parameters(), device, kernel)
+    seeds = [*range(30), 2**53 - 1]
+    asked: list[int] = []
+    together = sample.generate(40, seeds, on_step=lambda step: bool(asked.append(step)))
+    assert together.shape == (31, 40, 3)
+    for seed, piece in zip(seeds, together, strict=True):
+        assert (sample.generate(40, [seed])[0] == piece).all()
+    assert asked
+
+
+def test_a_seed_gives_the_same_piece_whatever_the_instruction_set() -> None:
+    """Real sizes, so that every width of vector has blocks and remainders."""
+    network = RnnRbmNetwork(ModelConfig(n_hidden=203, n_hidden_recurrent=37), torch.Generator().manual_seed(0))
+    network.initialize_scaled(torch.Generator().manual_seed(1))
+    pieces = [sampler(network.to_parameters(), "cpu", kernel).generate(30, [7, 8]) for kernel in kernels()]
+    assert all((piece == pieces[0]).all() for piece in pieces)
+
+
+def test_a_batch_can_be_stopped(network: RnnRbmNetwork, kernel: Kernel | None) -> None:
+    with pytest.raises(Stopped):
+        sampler(network.to_parameters(), "cpu", kernel).generate(10_000, range(40), on_step=lambda step: step > 0)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from model.config import ModelConfig
-from model.rnn_rbm import PARAMETERS, RnnRbmNetwork, recurrence
+from model.parameters import NAMES
+from model.rnn_rbm import RnnRbmNetwork, recurrence
 
 CONFIG = ModelConfig(n_hidden=7, n_hidden_recurrent=6, pitch_range=(60, 65))
 
@@ -27,7 +28,7 @@ def random_rolls(n_frames: int, n_sequences: int, device: torch.device) -> torch
 def test_biases_of_all_frames_equal_the_tutorials_loop(network: RnnRbmNetwork, device: torch.device) -> None:
     v = random_rolls(12, 3, device)
     bv_t, bh_t = network.biases_of(v)
-    p = {name: getattr(network, name).detach().cpu().double().numpy() for name in PARAMETERS}
+    p = {name: getattr(network, name).detach().cpu().double().numpy() for name in NAMES}
     for b in range(3):
         u = np.zeros(6)
         for t, frame in enumerate(v[:, b].cpu().double().numpy()):

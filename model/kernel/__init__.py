@@ -1,0 +1,172 @@
+"""The compiled CPU kernel: the same mathematics as the PyTorch modules, in C, about twenty times as fast.
+
+It is built when the project is installed, if there is a C compiler; `best()` is None where it was not. Its vectors are
+as wide as the processor at hand allows. Calls run without the GIL, so that threads of Python share the cores, and
+random numbers are counted, not carried along: neither threads nor the width of the vectors change a sample.
+"""
+
+from collections.abc import Callable, Mapping
+from ctypes import (
+    CDLL,
+    CFUNCTYPE,
+    POINTER,
+    Structure,
+    byref,
+    c_char_p,
+    c_float,
+    c_int,
+    c_int32,
+    c_long,
+    c_uint64,
+    c_void_p,
+)
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.parameters import NAMES, Array, Parameters
+
+Frames = NDArray[np.bool_]
+
+
+class _Parameters(Structure):
+    _fields_ = [
+        *((name, c_long) for name in ("n_visible", "n_hidden", "n_recurrent")),
+        *((name, c_void_p) for name in NAMES),
+    ]  # fmt: skip
+
+
+class _Update(Structure):
+    _fields_ = [("gibbs_steps", c_long), ("from_zeros", c_int32), ("dropout", c_float), ("stream", c_uint64)]
+
+
+_Array = c_void_p
+_Model = POINTER(_Parameters)
+
+
+class _InstructionSet(Structure):
+    """`InstructionSet` of kernel.h. ctypes lets go of the GIL around each call."""
+
+    _fields_ = [
+        ("name", c_char_p),
+        ("chains", CFUNCTYPE(c_int, _Model, c_long, c_long, _Array, _Array, c_uint64, _Array)),
+        ("generate", CFUNCTYPE(c_int, _Model, c_float, c_long, c_long, c_long, c_long, _Array, _Array, _Array)),
+        ("gradient", CFUNCTYPE(c_int, _Model, POINTER(_Update), _Array, _Array, c_long, _Model, _Array)),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Update:
+    """How the gradient of an update is computed: `gibbs_steps` of CD, or 0 for the cross-entropy of bv_t."""
+
+    gibbs_steps: int
+    from_zeros: bool
+    dropout: float
+    stream: int
+
+
+class Kernel:
+    """The kernel for one instruction set."""
+
+    def __init__(self, functions: _InstructionSet) -> None:
+        self._functions = functions
+        self.name: str = functions.name.decode()
+
+    def chains(self, parameters: Parameters, v: Frames, bv: Array, bh: Array, k: int, stream: int) -> Frames:
+        """The visible units after `k` Gibbs steps from `v` (rows, n_visible), each row with biases of its own.
+
+        bv: (rows, n_visible), bh: (rows, n_hidden). What `model.rbm.gibbs_chain` does.
+        """
+        v, bv, bh = v.copy(), np.ascontiguousarray(bv, np.float32), np.ascontiguousarray(bh, np.float32)
+        done = self._functions.chains(
+            byref(_view(parameters)), k, len(v), bv.ctypes.data, bh.ctypes.data, stream, v.ctypes.data
+        )
+        _check(done)
+        return v
+
+    def generate(
+        self, parameters: Parameters, seeds: NDArray[np.uint64], states: Array, first: int, last: int, gibbs_steps: int,
+        temperature: float,
+    ) -> Frames:  # fmt: skip
+        """Frames `first` to `last` of a piece for each seed: (pieces, last - first, n_visible).
+
+        `states` (pieces, n_hidden_recurrent), the recurrent states, is read and then holds the new ones.
+        """
+        rolls = np.empty((len(seeds), last - first, parameters.config.n_visible), np.bool_)
+        done = self._functions.generate(
+            byref(_view(parameters)), temperature, gibbs_steps, first, last, len(seeds), seeds.ctypes.data,
+            states.ctypes.data, rolls.ctypes.data,
+        )  # fmt: skip
+        _check(done)
+        return rolls
+
+    def bind_gradient(
+        self, parameters: Parameters, gradient: Parameters
+    ) -> Callable[[Update, Frames, NDArray[np.int64]], NDArray[np.float64]]:
+        """A function that writes to `gradient`, for arrays that stay where they are from update to update.
+
+        It takes the frames of several sequences one after another (frames, n_visible) and where each begins, with the
+        end (sequences + 1,); it leaves the sum over all frames in `gradient` and returns those of cost and monitor.
+        """
+        source, target = _view(parameters), _view(gradient)
+
+        def compute(update: Update, frames: Frames, starts: NDArray[np.int64]) -> NDArray[np.float64]:
+            sums = np.empty(2)
+            how = _Update(update.gibbs_steps, update.from_zeros, update.dropout, update.stream)
+            done = self._functions.gradient(
+                byref(source), byref(how), frames.ctypes.data, starts.ctypes.data, len(starts) - 1, byref(target),
+                sums.ctypes.data,
+            )  # fmt: skip
+            _check(done)
+            return sums
+
+        return compute
+
+
+def stream_of(*numbers: int) -> int:
+    """A stream of random numbers for, say, a seed, an epoch and an update."""
+    return int.from_bytes(blake2b(repr(numbers).encode(), digest_size=8).digest(), "little")
+
+
+@cache
+def kernels() -> tuple[Kernel, ...]:
+    """The kernel for each instruction set of this machine, best first; none where it was not built."""
+    path = next(
+        (p for suffix in EXTENSION_SUFFIXES if (p := Path(__file__).with_name(f"_kernel{suffix}")).exists()), None
+    )
+    if path is None:
+        return ()
+    find = CDLL(str(path)).rnnrbm_kernel
+    find.restype = POINTER(_InstructionSet)
+    found: list[Kernel] = []
+    while functions := find(len(found)):
+        found.append(Kernel(functions.contents))
+    return tuple(found)
+
+
+def best() -> Kernel | None:
+    """The fastest one, or None."""
+    return next(iter(kernels()), None)
+
+
+def _view(parameters: Parameters) -> _Parameters:
+    config = parameters.config
+    addresses = _addresses(parameters.arrays)
+    return _Parameters(config.n_visible, config.n_hidden, config.n_hidden_recurrent, *addresses)
+
+
+def _addresses(arrays: Mapping[str, Array]) -> list[int]:
+    for name in NAMES:
+        if arrays[name].dtype != np.float32 or not arrays[name].flags.c_contiguous:
+            raise TypeError(f"{name} must be contiguous and of float32")
+    return [arrays[name].ctypes.data for name in NAMES]
+
+
+def _check(done: int) -> None:
+    if not done:
+        raise MemoryError("the kernel got no memory")

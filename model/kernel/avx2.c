@@ -1,0 +1,21 @@
+/* The kernel for x86-64 with avx2. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+
+#define LANES 8
+#include "generation.h"
+#include "chains.h"
+#include "gradient.h"
+
+const InstructionSet kernel_avx2 = {"avx2", chains, generate, gradient};
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#endif

@@ -1,0 +1,21 @@
+/* The kernel for x86-64 with avx512. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
+#endif
+
+#define LANES 16
+#include "generation.h"
+#include "chains.h"
+#include "gradient.h"
+
+const InstructionSet kernel_avx512 = {"avx512", chains, generate, gradient};
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+#endif

@@ -1,0 +1,39 @@
+/* What the kernel offers, once for each instruction set. model/kernel/__init__.py has the Python side. */
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include <stdint.h>
+
+/* An RNN-RBM's parameters, or their gradient: contiguous, with the shapes that model/rnn_rbm.py gives them. */
+typedef struct {
+    long n_visible, n_hidden, n_recurrent;
+    float *W, *bv, *bh, *Wuh, *Wuv, *Wvu, *Wuu, *bu;
+} Parameters;
+
+/* How an update is to be computed. */
+typedef struct {
+    long gibbs_steps;     /* k of CD-k; 0: cross-entropy of bv_t instead */
+    int32_t from_zeros;   /* where the negative chains start: at zeros, or else at the data */
+    float dropout;        /* share of notes that the recurrence does not hear */
+    uint64_t stream;      /* of random numbers */
+} Update;
+
+/* All return 0 when there is no memory, else 1. */
+typedef struct {
+    const char *name;
+
+    /* Chains of k steps: v (rows, n_visible) in place, bv (rows, n_visible), bh (rows, n_hidden). */
+    int (*chains)(const Parameters *, long k, long rows, const float *bv, const float *bh, uint64_t stream, uint8_t *v);
+
+    /* Frames `first` to `last` of each piece: states (pieces, n_recurrent) in and out, rolls (pieces, last - first,
+     * n_visible). */
+    int (*generate)(const Parameters *, float temperature, long k, long first, long last, long pieces,
+                    const uint64_t *seeds, float *states, uint8_t *rolls);
+
+    /* Sums over the frames of some sequences: gradient, and in `sums` cost and monitor.
+     * v: the frames of all sequences one after another; starts (sequences + 1): where each begins. */
+    int (*gradient)(const Parameters *, const Update *, const uint8_t *v, const int64_t *starts, long sequences,
+                    Parameters *gradient, double *sums);
+} InstructionSet;
+
+#endif

@@ -1,0 +1,7 @@
+/* The kernel for any machine: four lanes, which compilers map to what there is. */
+#define LANES 4
+#include "generation.h"
+#include "chains.h"
+#include "gradient.h"
+
+const InstructionSet kernel_portable = {"portable", chains, generate, gradient};

@@ -1,0 +1,188 @@
+"""The compiled kernel against enumeration, against PyTorch, and against itself."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from model.config import ModelConfig, TrainingConfig
+from model.gradients import Position, gradients
+from model.kernel import Kernel, kernels, stream_of
+from model.parameters import Parameters
+from model.rbm import gibbs_chain
+from model.rnn_rbm import RnnRbmNetwork
+
+SIZES = [
+    ModelConfig(n_hidden=150, n_hidden_recurrent=100),
+    ModelConfig(n_hidden=1, n_hidden_recurrent=1, pitch_range=(60, 61)),
+    ModelConfig(n_hidden=16, n_hidden_recurrent=64, pitch_range=(0, 128)),
+    ModelConfig(n_hidden=300, n_hidden_recurrent=17, pitch_range=(40, 107)),
+]
+
+
+@pytest.fixture(params=kernels(), ids=lambda kernel: kernel.name)
+def compiled(request: pytest.FixtureRequest) -> Kernel:
+    found: Kernel = request.param
+    return found
+
+
+def network(config: ModelConfig) -> RnnRbmNetwork:
+    """Parameters of the order that learned ones have, all of them at work."""
+    generator = torch.Generator().manual_seed(2)
+    made = RnnRbmNetwork(config, generator)
+    for parameter in made.parameters():
+        parameter.data.normal_(0.0, 0.3 if parameter.ndim == 1 else 0.1, generator=generator)
+    made.bv.data -= 2
+    return made
+
+
+def random_rolls(config: ModelConfig, lengths: list[int]) -> list[np.ndarray]:
+    random = np.random.default_rng(4)
+    return [random.random((length, config.n_visible)) < 0.1 for length in lengths]
+
+
+def computed(
+    network: RnnRbmNetwork, kernel: Kernel | None, config: TrainingConfig, chunks: list[np.ndarray], n: int = 1
+) -> tuple[np.ndarray, float, float]:
+    """Means over `n` updates of the whole gradient in one row, of cost and of monitor."""
+    total, costs, monitors = 0.0, [], []
+    with gradients(network, torch.Generator().manual_seed(0), kernel, config) as compute:
+        for update in range(n):
+            cost, monitor = compute(chunks, Position(1, update))
+            costs.append(cost)
+            monitors.append(monitor)
+            gradient = [np.zeros(p.shape) if p.grad is None else p.grad.numpy() for p in network.parameters()]
+            total = total + np.concatenate([part.ravel() for part in gradient]) / n
+    return total, float(np.mean(costs)), float(np.mean(monitors))
+
+
+@pytest.mark.parametrize("config", SIZES, ids=str)
+def test_the_gradient_of_the_cross_entropy_is_that_of_automatic_differentiation(
+    compiled: Kernel, config: ModelConfig
+) -> None:
+    chunks = random_rolls(config, [23, 1, 100, 7, 2, 11, 30, 5, 64, 3])
+    training = TrainingConfig(epochs=4, pretraining=1.0)
+    ours = computed(network(config), compiled, training, chunks)
+    plain = computed(network(config), None, training, chunks)
+    np.testing.assert_allclose(ours[0], plain[0], rtol=1e-3, atol=1e-5 * np.abs(plain[0]).max())
+    np.testing.assert_allclose(ours[1:], plain[1:], rtol=1e-5)
+
+
+@pytest.mark.parametrize("start", ["data", "zeros"])
+def test_the_gradient_of_contrastive_divergence_is_pytorchs_on_average(start: str, compiled: Kernel) -> None:
+    """Two estimates of one expectation: alike, and nearer to each other the more updates are averaged."""
+    config = ModelConfig(n_hidden=40, n_hidden_recurrent=30)
+    chunks = random_rolls(config, [60, 100, 31])
+    training = TrainingConfig(gibbs_steps=4, chain_start=start)  # type: ignore[arg-type]
+    ours = computed(network(config), compiled, training, chunks, 300)
+    plain = computed(network(config), None, training, chunks, 300)
+    assert np.corrcoef(ours[0], plain[0])[0, 1] > 0.999
+    assert np.linalg.norm(ours[0]) == pytest.approx(np.linalg.norm(plain[0]), rel=0.01)
+    assert ours[1] == pytest.approx(plain[1], rel=0.02)
+    assert ours[2] == pytest.approx(plain[2], rel=0.005)
+
+
+def test_the_recurrence_misses_the_share_of_notes_that_dropout_says(compiled: Kernel) -> None:
+    """Wvu's gradient counts, with everything else at zero, the notes that were heard."""
+    config = ModelConfig(n_hidden=1, n_hidden_recurrent=1)
+    model = RnnRbmNetwork(config)
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    model.Wuv.data.fill_(1.0)
+    chunks = [np.ones((100, 88), dtype=bool)] * 20
+
+    def heard(dropout: float) -> np.ndarray:
+        training = TrainingConfig(epochs=4, pretraining=1.0, input_dropout=dropout)
+        with gradients(model, torch.Generator(), compiled, training) as compute:
+            compute(chunks, Position(0, 0))
+        assert model.Wvu.grad is not None
+        return model.Wvu.grad.numpy()[:, 0].copy()
+
+    everything, some = heard(0.0), heard(0.3)
+    assert everything == pytest.approx(everything[0])
+    assert (some / everything).mean() == pytest.approx(0.7, abs=0.005)  # of 174,240 notes: 5 standard errors
+    assert len(set(some.tolist())) > 20
+
+
+def enumerated(W: Tensor, bv: Tensor, bh: Tensor) -> np.ndarray:
+    v = torch.tensor(list(product([0.0, 1.0], repeat=len(bv))))
+    return torch.softmax(v @ bv + softplus(bh + v @ W).sum(1), 0).numpy()
+
+
+def test_a_long_chain_visits_states_as_often_as_enumeration_says(compiled: Kernel) -> None:
+    generator = torch.Generator().manual_seed(3)
+    config = ModelConfig(n_hidden=4, n_hidden_recurrent=1, pitch_range=(60, 65))
+    model = RnnRbmNetwork(config)
+    model.W.data.normal_(generator=generator)
+    bv, bh = torch.randn(5, generator=generator), torch.randn(4, generator=generator)
+    n = 40_000
+    v = compiled.chains(
+        model.to_parameters(), np.zeros((n, 5), bool), bv.expand(n, 5).numpy(), bh.expand(n, 4).numpy(), 60, 8
+    )
+    frequency = np.bincount(v @ [16, 8, 4, 2, 1], minlength=32) / n
+    expected = enumerated(model.W.data, bv, bh)
+    assert np.abs(frequency - expected).max() < 5 * np.sqrt(expected * (1 - expected) / n).max()
+
+
+def test_samples_have_the_moments_of_pytorchs(compiled: Kernel) -> None:
+    """Means and second moments of 88 keys, rows of other biases side by side."""
+    config = ModelConfig(n_hidden=70, n_hidden_recurrent=1)
+    model = network(config)
+    n = 20_000
+    halves = torch.linspace(-1, 1, 2).repeat(n // 2)[:, None]
+    bv, bh = model.bv.data + halves, model.bh.data - halves
+    ours = compiled.chains(model.to_parameters(), np.zeros((n, 88), bool), bv.numpy(), bh.numpy(), 10, 5)
+    plain = gibbs_chain(torch.zeros(n, 88), model.W.data, bv, bh, 10, torch.Generator().manual_seed(1)).numpy()
+    for half in (0, 1):
+        a, b = ours[half::2].astype(float), plain[half::2]
+        assert np.abs(a.mean(0) - b.mean(0)).max() < 5 * np.sqrt(2 * 0.25 / (n / 2))
+        assert np.abs(a.T @ a - b.T @ b).max() / (n / 2) < 5.5 * np.sqrt(2 * 0.25 / (n / 2))
+
+
+def test_random_numbers_are_uniform_and_do_not_depend_on_each_other(compiled: Kernel) -> None:
+    """Units without weights show the numbers themselves: frequencies by unit, step and row, and neighbours."""
+    config = ModelConfig(n_hidden=1, n_hidden_recurrent=1, pitch_range=(0, 128))
+    model = RnnRbmNetwork(config)
+    model.W.data.zero_()
+    n = 20_000
+    for logit in (-4.0, 0.0, 2.0):
+        p = 1 / (1 + np.exp(-logit))
+        bv, bh = np.full((n, 128), logit, np.float32), np.zeros((n, 1), np.float32)
+        v = compiled.chains(model.to_parameters(), np.zeros((n, 128), bool), bv, bh, 3, stream_of(6)).astype(float)
+        error = np.sqrt(p * (1 - p))
+        assert abs(v.mean() - p) < 4.5 * error / np.sqrt(v.size)
+        assert np.abs(v.mean(0) - p).max() < 4.5 * error / np.sqrt(n)
+        assert np.abs(v.mean(1) - p).max() < 5.5 * error / np.sqrt(128) + 1 / 128
+        centred = (v - p) / error
+        covariance = centred.T @ centred / n - np.eye(128)
+        assert np.abs(covariance[~np.eye(128, dtype=bool)]).max() < 5.5 / np.sqrt(n)
+        rows = (centred[1:] * centred[:-1]).mean(0)
+        assert np.abs(rows).max() < 4.5 / np.sqrt(n)
+
+
+def test_all_instruction_sets_draw_the_same_samples() -> None:
+    config = ModelConfig(n_hidden=203, n_hidden_recurrent=37, pitch_range=(0, 101))
+    model = network(config)
+    bv, bh = np.zeros((9, 101), np.float32), np.zeros((9, 203), np.float32)
+    found = [k.chains(model.to_parameters(), np.zeros((9, 101), bool), bv, bh, 20, 1) for k in kernels()]
+    assert all((v == found[0]).all() for v in found)
+
+
+def test_the_update_is_the_same_on_one_thread(compiled: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = SIZES[0]
+    chunks = random_rolls(config, [20] * 30)
+    many = computed(network(config), compiled, TrainingConfig(), chunks)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    one = computed(network(config), compiled, TrainingConfig(), chunks)
+    assert (many[0] == one[0]).all()
+    assert many[1:] == one[1:]
+
+
+def test_arrays_of_another_type_are_refused(compiled: Kernel) -> None:
+    parameters = network(SIZES[1]).to_parameters()
+    wrong = Parameters(parameters.config, {**parameters.arrays, "W": parameters.arrays["W"].astype(np.float64)})
+    with pytest.raises(TypeError, match="W must be contiguous"):
+        compiled.chains(wrong, np.zeros((1, 1), bool), np.zeros((1, 1)), np.zeros((1, 1)), 1, 1)

@@ -1,0 +1,107 @@
+"""What a worker process keeps from job to job, and what every job function has in common. Free of torch."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import wraps
+from importlib import import_module
+from typing import Any
+
+from model.device import choose
+from model.errors import ConfigError, ModelError
+from model.kernel import Kernel, best
+from worker.cache import ModelCache
+from worker.errors import StartError, WorkerError
+from worker.protocol import FUNCTIONS, Kind, Outcome, Problem, Status
+from worker.settings import Settings
+from worker.store import ArtefactStore
+
+TRAINING_NICENESS = 10
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The store, the device that does the work, and with what."""
+
+    store: ArtefactStore
+    device: str
+    compiled: Kernel | None
+    """None: PyTorch does the work."""
+    cache: ModelCache
+
+    @property
+    def kernel(self) -> str:
+        """Name of what does the arithmetic."""
+        return self.compiled.name if self.compiled else "torch"
+
+    def work(self, seconds: float) -> dict[str, Any]:
+        """What a job's result says of the work."""
+        return {"device": self.device, "kernel": self.kernel, "seconds": seconds}
+
+
+_runtime: Runtime | None = None
+
+
+def prepare(kind: Kind, settings: Settings) -> Runtime:
+    """Set this process up for jobs of one kind; called once, before the first.
+
+    Raises:
+        StartError: the device asked for is not there.
+    """
+    global _runtime  # noqa: PLW0603 (one process, one runtime: jobs are plain functions called by name)
+    try:
+        device = choose(settings.device)
+    except ConfigError as error:
+        raise StartError(str(error)) from error
+    compiled = best() if device == "cpu" and settings.kernel == "auto" else None
+    if compiled is None:
+        _limit_torch(kind)
+    elif kind is Kind.TRAIN:
+        os.nice(TRAINING_NICENESS)  # it takes all cores, and requests are to be answered while it does
+    store = ArtefactStore(settings.data)
+    _runtime = Runtime(store, device, compiled, ModelCache(store, device, compiled))
+    return _runtime
+
+
+def _limit_torch(kind: Kind) -> None:
+    """For a piece one thread, as it is a chain of small products, and so that its sums, and its bytes, are the same.
+
+    For a training all cores but one: threads that wait for each other lose most of their speed where another
+    process wants the same core, and requests are to be answered while a training runs.
+    """
+    import torch  # noqa: PLC0415 (a second, which the compiled kernel does without)
+
+    torch.set_num_threads(1 if kind is Kind.GENERATE else max(1, torch.get_num_threads() - 1))
+
+
+Job = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def job(function: Callable[[dict[str, Any], Runtime], Outcome]) -> Job:
+    """Make a job function: parameters in, an `Outcome` out, both as JSON; errors meant for the user fail it."""
+
+    @wraps(function)
+    def perform(params: dict[str, Any]) -> dict[str, Any]:
+        if _runtime is None:
+            raise StartError("prepare() was not called in this process")
+        try:
+            outcome = function(params, _runtime)
+        except (ModelError, WorkerError) as error:
+            problem = Problem(type=type(error).__name__, detail=str(error))
+            outcome = Outcome(status=Status.FAILED, problem=problem)
+        return outcome.model_dump(mode="json")
+
+    return perform
+
+
+def load(kind: Kind) -> Job:
+    """The function that performs jobs of one kind; with it come the modules that it needs, torch for a training."""
+    module, _, name = FUNCTIONS[kind].rpartition(".")
+    function: Job = getattr(import_module(module), name)
+    return function
+
+
+def now() -> str:
+    """The time for a record."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

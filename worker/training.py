@@ -1,0 +1,130 @@
+"""The train job: a stored corpus in, a stored model out. It loads torch, which only the train worker needs."""
+
+import hashlib
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from model import artefact, checkpoint
+from model.config import RECIPES, ModelConfig, TrainingConfig
+from model.corpus import statistics
+from model.curve import curve_png
+from model.errors import ModelError
+from model.rnn_rbm import RnnRbmNetwork
+from model.training import TrainingState, initial_state
+from model.training import train as train_network
+from worker.context import Interrupted, JobContext, current_context
+from worker.protocol import Outcome, Status, TrainJob
+from worker.rolls import corpus_rolls
+from worker.runtime import Runtime, job, now
+from worker.store import CORPUS, MODEL
+
+CHECKPOINT_SECONDS = 10.0
+
+
+class _CancelledEarly(Exception):  # noqa: N818 (no error: the user asked for it)
+    """Cancelled before there was anything to train on."""
+
+
+@job
+def train(params: dict[str, Any], runtime: Runtime) -> Outcome:
+    """Learn a model from a stored corpus and publish it; a cancelled training publishes what it has learned."""
+    wanted = TrainJob.model_validate(params)
+    context = current_context()
+    store = runtime.store
+    model_config, config = configure(wanted)
+    corpus = store.record(CORPUS, wanted.corpus)
+    try:
+        rolls = corpus_rolls(store, corpus, model_config, on_piece=lambda: _raise_if_stopped(context))
+    except _CancelledEarly:
+        return Outcome(status=Status.CANCELLED)
+    state = _start(runtime, context.job_id, model_config, config)
+    saved_at = time.monotonic()
+
+    def on_epoch(state: TrainingState) -> None:
+        context.report(state.epoch, config.epochs, state.history[-1])
+
+    def should_stop() -> bool:
+        nonlocal saved_at
+        if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            store.write_checkpoint(context.job_id, checkpoint.to_bytes(state))
+            saved_at = time.monotonic()
+        return context.stop_requested() is not None
+
+    context.report(state.epoch, config.epochs, state.history[-1] if state.history else {})
+    try:
+        done = train_network(state, rolls, config, on_epoch=on_epoch, should_stop=should_stop)
+    except ModelError:  # it would fail again: nothing to go on from
+        store.drop_checkpoint(context.job_id)
+        raise
+    if not done and context.stop_requested() == "shutdown":
+        store.write_checkpoint(context.job_id, checkpoint.to_bytes(state))
+        raise Interrupted
+    status = Status.SUCCEEDED if done else Status.CANCELLED
+    if not state.history:  # cancelled before the end of the first epoch: there is nothing worth keeping
+        store.drop_checkpoint(context.job_id)
+        return Outcome(status=status)
+    left_out = [{"file": file, "reason": reason} for file, reason in rolls.refused]
+    facts = {
+        "corpus": {**corpus, **statistics(rolls, model_config.pitch_range[0]), "left_out": left_out},
+        "status": status,
+    }
+    _publish(runtime, wanted, state, config, facts)
+    store.drop_checkpoint(context.job_id)
+    result = {"model": context.job_id, "metrics": state.history[-1], **runtime.work(round(state.seconds, 2))}
+    return Outcome(status=status, result=result)
+
+
+def _raise_if_stopped(context: JobContext) -> None:
+    stop = context.stop_requested()
+    if stop == "shutdown":
+        raise Interrupted
+    if stop == "cancel":
+        raise _CancelledEarly
+
+
+def configure(wanted: TrainJob) -> tuple[ModelConfig, TrainingConfig]:
+    """The recipe with what the job says otherwise."""
+    recipe = RECIPES[wanted.recipe]
+    said = wanted.model_dump(exclude_none=True)
+    if "dt" in said or "steps_per_beat" in said:
+        said = {"dt": None, "steps_per_beat": None} | said
+
+    def overridden(part: ModelConfig | TrainingConfig) -> dict[str, Any]:
+        return {name: said[name] for name in part.to_dict() if name in said}
+
+    return replace(recipe.model, **overridden(recipe.model)), replace(recipe.training, **overridden(recipe.training))
+
+
+def _start(runtime: Runtime, job_id: str, model_config: ModelConfig, config: TrainingConfig) -> TrainingState:
+    """A fresh training, or the one that an earlier run of the job left behind."""
+    network = RnnRbmNetwork(model_config, torch.Generator().manual_seed(config.seed)).to(runtime.device)
+    state = initial_state(network, config, runtime.compiled)
+    if saved := runtime.store.checkpoint(job_id):
+        checkpoint.restore(state, saved)
+    return state
+
+
+def _publish(
+    runtime: Runtime, wanted: TrainJob, state: TrainingState, config: TrainingConfig, facts: dict[str, Any]
+) -> None:
+    model_id = current_context().job_id
+    weights = artefact.to_bytes(state.network.to_parameters())
+    record = {
+        "id": model_id,
+        "name": wanted.name or model_id,
+        "created_at": now(),
+        "recipe": wanted.recipe,
+        "config": state.network.config.to_dict(),
+        "training": config.to_dict(),
+        "metrics": state.history,
+        "device": runtime.device,
+        "kernel": runtime.kernel,
+        "size": len(weights),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        **facts,
+    }
+    files = {"model.safetensors": weights, "curve.png": curve_png(state.history, title=record["name"])}
+    runtime.store.publish(MODEL, model_id, record, files)
