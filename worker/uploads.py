@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import SEEK_END, BytesIO
+from io import SEEK_END
 from statistics import median
 from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO
@@ -158,11 +158,6 @@ def _spool() -> Iterator[IO[bytes]]:
             yield spool
     except OSError as error:  # closing tries once more to write what did not fit
         raise StoreError(NO_PLACE.format(error)) from error
-
-
-def unpack(data: bytes) -> list[tuple[str, bytes]]:
-    """All names and contents of a pack at once. Raises StoreError."""
-    return list(read_pack(BytesIO(data)))
 
 
 def read_pack(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:

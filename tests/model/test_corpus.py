@@ -63,6 +63,12 @@ def test_some_frames_of_a_piece_are_unpacked_alone_and_never_those_of_the_next()
     assert packed.frames(1, 20, 30).shape == (0, 88)
 
 
+def test_notes_are_counted_by_key_over_all_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus, "BLOCK_FRAMES", 7)
+    rolls = noise(6, 0, 20)
+    assert np.array_equal(PackedRolls.pack(rolls, 88).notes_by_key(), np.concatenate(rolls).sum(axis=0))
+
+
 def test_saved_rolls_are_read_under_their_label_only() -> None:
     packed = PackedRolls.pack(noise(6, 0, 20), 88)
     data = saved(packed, "one")
