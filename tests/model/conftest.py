@@ -7,6 +7,8 @@ from model.kernel import Kernel, kernels
 
 DEVICES = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
 
+torch.set_num_threads(1)  # tiny models, on which threads only wait for each other
+
 
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> torch.device:
