@@ -91,8 +91,8 @@ def test_the_gradient_of_contrastive_divergence_is_pytorchs_on_average(
     ours = computed(network(CD_SIZES), compiled, training, CD_CHUNKS, UPDATES)
     assert np.corrcoef(ours[0], plain[0])[0, 1] > 0.998
     assert np.linalg.norm(ours[0]) == pytest.approx(np.linalg.norm(plain[0]), rel=0.02)
-    assert ours[1] == pytest.approx(plain[1], rel=0.02)
-    assert ours[2] == pytest.approx(plain[2], rel=0.005)
+    assert ours[1] == pytest.approx(plain[1], abs=0.26)  # 5 standard errors of the difference, as the next
+    assert ours[2] == pytest.approx(plain[2], abs=0.045)
 
 
 def test_the_recurrence_misses_the_share_of_notes_that_dropout_says(compiled: Kernel) -> None:
