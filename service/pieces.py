@@ -1,37 +1,50 @@
-"""The forms in which a generated piece can be had."""
+"""The forms in which generated pieces can be had."""
+
+from typing import Any
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from service.schemas import GenerationDetail, GenerationView
-from worker.rendering import frames_of, picture_of
-from worker.store import GENERATION, ArtefactStore
+from service.schemas import GenerationDetail, GenerationView, PieceView
+from worker.rendering import frames_of, midi_of, picture_of, piece_record, pieces_of, zip_of
+from worker.store import ArtefactStore
 
-MIDI, PNG, JSON = "audio/midi", "image/png", "application/json"
-FORMS = (MIDI, PNG, JSON)
-SUFFIXES = {MIDI: ".mid", PNG: ".png"}
+MIDI, PNG, JSON, ZIP = "audio/midi", "image/png", "application/json", "application/zip"
+FORMS = (MIDI, PNG, JSON, ZIP)
+FORMS_OF_SEVERAL = (ZIP, JSON)
+SUFFIXES = {MIDI: ".mid", PNG: ".png", ZIP: ".zip"}
+MAKERS = {MIDI: midi_of, PNG: picture_of, ZIP: zip_of}
 
 
 def render(store: ArtefactStore, key: str, media_type: str, headers: dict[str, str] | None = None) -> Response:
-    """The piece as `media_type`, one of FORMS.
+    """A generation, or one of its pieces, as `media_type`, one of FORMS.
 
     Raises:
         NotFoundError: there is no such piece.
+        SeveralPiecesError: there are several, and they cannot be had in that form.
     """
     if media_type == JSON:
         return JSONResponse(detail(store, key).model_dump(mode="json"), headers=headers)
-    data = store.file(GENERATION, key, "piece.mid") if media_type == MIDI else picture_of(store, key)
+    data = MAKERS[media_type](store, key)
     disposition = f'inline; filename="{key}{SUFFIXES[media_type]}"'
     return Response(data, media_type=media_type, headers={"Content-Disposition": disposition, **(headers or {})})
 
 
-def view(record: dict[str, object]) -> GenerationView:
+def view(record: dict[str, Any]) -> GenerationView:
     """A stored record as the API shows it."""
-    links = {name: f"/generations/{record['id']}{suffix}" for name, suffix in (("midi", ".mid"), ("png", ".png"))}
-    return GenerationView.model_validate({**record, "links": links})
+    notes = record["notes"]
+    total = sum(notes) if isinstance(notes, list) else notes
+    return GenerationView.model_validate({**record, "notes": total, "links": _links(record)})
 
 
 def detail(store: ArtefactStore, key: str) -> GenerationDetail:
-    """A piece with its frames."""
-    record = store.record(GENERATION, key)
-    return GenerationDetail.model_validate({**view(record).model_dump(), "frames": frames_of(store, record)})
+    """A generation with its pieces and, if there is only one, its frames."""
+    record = piece_record(store, key)
+    pieces = [PieceView.model_validate({**piece, "links": _links(piece)}) for piece in pieces_of(record)]
+    frames = frames_of(store, record) if record["n"] == 1 else None
+    return GenerationDetail(**view(record).model_dump(), pieces=pieces, frames=frames)
+
+
+def _links(record: dict[str, Any]) -> dict[str, str]:
+    forms = (("midi", ".mid"), ("png", ".png"), ("zip", ".zip")) if record["n"] == 1 else (("zip", ".zip"),)
+    return {name: f"/generations/{record['id']}{suffix}" for name, suffix in forms}

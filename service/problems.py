@@ -17,6 +17,7 @@ from worker.errors import (
     NotFoundError,
     ParameterError,
     QueueFullError,
+    SeveralPiecesError,
     StoreError,
     UploadError,
     WorkerError,
@@ -34,6 +35,7 @@ STATUS_OF: dict[type[WorkerError], int] = {
     QueueFullError: 429,
     BrokerError: 503,
     BundledError: 409,
+    SeveralPiecesError: 406,
     StoreError: 503,
 }
 """The first class in an error's ancestry that is listed decides."""

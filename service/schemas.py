@@ -60,12 +60,22 @@ class Metrics(BaseModel):
     items: list[dict[str, float]]
 
 
+class PieceView(BaseModel):
+    """One piece of a generation."""
+
+    id: str
+    seed: int
+    notes: int
+    links: dict[str, str]
+
+
 class GenerationView(BaseModel):
-    """A generated piece."""
+    """What a generate job made: a piece, or several of seeds that follow each other."""
 
     id: str
     model: str
     model_name: str
+    n: int
     seed: int
     length: int
     dt: float | None
@@ -80,9 +90,10 @@ class GenerationView(BaseModel):
 
 
 class GenerationDetail(GenerationView):
-    """A generated piece with its notes: for each step the sounding MIDI notes."""
+    """A generation with its pieces and, if there is only one, its notes: for each step the sounding MIDI notes."""
 
-    frames: list[list[int]]
+    pieces: list[PieceView]
+    frames: list[list[int]] | None
 
 
 class Health(BaseModel):

@@ -3,7 +3,8 @@
 WorkerError
 ├── StoreError          the artefact store refused or lost something
 │   ├── NotFoundError   nothing of that kind has that id
-│   └── BundledError    it comes with the program and stays
+│   ├── BundledError    it comes with the program and stays
+│   └── SeveralPiecesError  a generation of several pieces cannot be had as one
 ├── BrokerError         Redis cannot be reached or refused a command
 │   └── QueueFullError  enough jobs of that kind are waiting already
 ├── ParameterError      a job was asked for something that cannot be done
@@ -31,6 +32,13 @@ class NotFoundError(StoreError):
 
 class BundledError(StoreError):
     """It comes with the program and cannot be deleted."""
+
+
+class SeveralPiecesError(StoreError):
+    """A generation of several pieces cannot be had as one."""
+
+    def __init__(self, key: str, n: int) -> None:
+        super().__init__(f"generation {key!r} has {n} pieces: ask for one, {key}-0 to {key}-{n - 1}, or for a zip")
 
 
 class BrokerError(WorkerError):

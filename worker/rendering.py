@@ -1,47 +1,137 @@
-"""Other forms of a stored piece, made from its roll when first asked for. Free of torch."""
+"""The pieces of a generation and their forms, made from the stored roll when first asked for. Free of torch.
 
+A generation of one piece is that piece. Of several, `ID-i` names piece i, whose record is the generation's with a seed
+and a number of notes of its own.
+"""
+
+import io
+import zipfile
 from typing import Any
 
 import numpy as np
 
 from model.config import Sampling
+from model.midi_writer import write_midi
 from model.pianoroll import Roll
-from model.plot import roll_png
-from worker.errors import NotFoundError
+from worker.errors import NotFoundError, SeveralPiecesError
+from worker.protocol import SEEDS
 from worker.store import GENERATION, ArtefactStore
+
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+"""Of every file in a zip, so that the same pieces are the same bytes."""
+
+
+def piece_record(store: ArtefactStore, key: str) -> dict[str, Any]:
+    """The record of a generation or, where the key names one, of one of its pieces.
+
+    Raises:
+        NotFoundError: there is no such generation, or it has no such piece.
+    """
+    generation, _, index = key.partition("-")
+    record = store.record(GENERATION, generation)
+    if not index:
+        return record
+    if record["n"] == 1 or index not in map(str, range(record["n"])):
+        raise NotFoundError(GENERATION, key)
+    return _piece(record, int(index))
+
+
+def pieces_of(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of a generation's pieces."""
+    return [record] if record["n"] == 1 else [_piece(record, i) for i in range(record["n"])]
+
+
+def _piece(record: dict[str, Any], index: int) -> dict[str, Any]:
+    own = {"id": f"{record['id']}-{index}", "seed": (record["seed"] + index) % SEEDS, "notes": record["notes"][index]}
+    return {**record, **own, "n": 1}
+
+
+def midi_of(store: ArtefactStore, key: str) -> bytes:
+    """A piece as a MIDI file.
+
+    Raises:
+        NotFoundError: there is no such piece.
+        SeveralPiecesError: the generation has several.
+    """
+    if "-" not in key:
+        try:
+            return store.file(GENERATION, key, "piece.mid")
+        except NotFoundError:
+            pass
+    record = _single(store, key)
+    return _midi(record, _rolls(store, record)[_index(record)])
 
 
 def picture_of(store: ArtefactStore, key: str) -> bytes:
-    """The piano-roll of a generation as PNG, kept in the store.
+    """The piano-roll of a piece as PNG, kept in the store.
+
+    Raises:
+        NotFoundError: there is no such piece.
+        SeveralPiecesError: the generation has several.
+    """
+    generation, _, index = key.partition("-")
+    name = f"piece{'-' * bool(index)}{index}.png"
+    record = _single(store, key)
+    try:
+        return store.file(GENERATION, generation, name)
+    except NotFoundError:
+        png = _picture(record, _rolls(store, record)[_index(record)])
+    store.write_file(GENERATION, generation, name, png)
+    return png
+
+
+def zip_of(store: ArtefactStore, key: str) -> bytes:
+    """A zip of the MIDI files of all pieces of a generation, or of the one piece.
 
     Raises:
         NotFoundError: there is no such generation.
     """
-    try:
-        return store.file(GENERATION, key, "piece.png")
-    except NotFoundError:
-        record = store.record(GENERATION, key)
-    title = f"{record['model_name']} · seed {record['seed']}"
-    png = roll_png(_roll(store, record), sampling=_sampling(record), pitch_range=_range(record), title=title)
-    store.write_file(GENERATION, key, "piece.png", png)
-    return png
+    record = piece_record(store, key)
+    rolls = _rolls(store, record)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for piece in pieces_of(record):
+            archive.writestr(zipfile.ZipInfo(f"{piece['id']}.mid", ZIP_TIME), _midi(piece, rolls[_index(piece)]))
+    return buffer.getvalue()
 
 
 def frames_of(store: ArtefactStore, record: dict[str, Any]) -> list[list[int]]:
-    """The sounding MIDI notes of each frame of a generation, by its record."""
+    """The sounding MIDI notes of each frame of a piece, by its record."""
     low, _ = _range(record)
-    return [(frame.nonzero()[0] + low).tolist() for frame in _roll(store, record)]
+    return [(frame.nonzero()[0] + low).tolist() for frame in _rolls(store, record)[_index(record)]]
 
 
-def _roll(store: ArtefactStore, record: dict[str, Any]) -> Roll:
+def _single(store: ArtefactStore, key: str) -> dict[str, Any]:
+    record = piece_record(store, key)
+    if record["n"] > 1:
+        raise SeveralPiecesError(key, record["n"])
+    return record
+
+
+def _index(record: dict[str, Any]) -> int:
+    """Which of its generation's pieces a record is of."""
+    return int(record["id"].partition("-")[2] or 0)
+
+
+def _rolls(store: ArtefactStore, record: dict[str, Any]) -> list[Roll]:
+    """The rolls of all pieces of the record's generation, each (length, n_visible)."""
     low, high = _range(record)
-    bits = np.frombuffer(store.file(GENERATION, record["id"], "piece.roll"), np.uint8)
     cells = record["length"] * (high - low)
-    return np.unpackbits(bits, count=cells).astype(bool).reshape(record["length"], high - low)
+    bits = np.frombuffer(store.file(GENERATION, record["id"].partition("-")[0], "piece.roll"), np.uint8)
+    rows = np.unpackbits(bits.reshape(-1, -(-cells // 8)), axis=1, count=cells).view(np.bool_)
+    return list(rows.reshape(len(rows), record["length"], high - low))
 
 
-def _sampling(record: dict[str, Any]) -> Sampling:
-    return Sampling(record["dt"], record["steps_per_beat"])
+def _midi(record: dict[str, Any], roll: Roll) -> bytes:
+    return write_midi(roll, step_seconds=record["step_seconds"], pitch_range=_range(record), tempo=record["tempo"])
+
+
+def _picture(record: dict[str, Any], roll: Roll) -> bytes:
+    from model.plot import roll_png  # noqa: PLC0415 (pictures are rarer than pieces, and take a while to load)
+
+    title = f"{record['model_name']} · seed {record['seed']}"
+    sampling = Sampling(record["dt"], record["steps_per_beat"])
+    return roll_png(roll, sampling=sampling, pitch_range=_range(record), title=title)
 
 
 def _range(record: dict[str, Any]) -> tuple[int, int]:

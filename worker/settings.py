@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     max_unpacked_bytes: int = Field(1024 * MEBIBYTE, gt=0, description="all files of one upload, unzipped")
     max_files: int = Field(20_000, gt=0, description="MIDI files in one upload")
     max_length: int = Field(20_000, gt=0, description="steps of one generated piece")
-    max_gibbs_steps: int = Field(5_000_000, gt=0, description="Gibbs steps of one piece, over all its frames")
+    max_pieces: int = Field(1_000, gt=0, description="pieces of one POST /generate")
+    max_gibbs_steps: int = Field(5_000_000, gt=0, description="Gibbs steps of one job, over all frames")
     max_queued: int = Field(1_000, gt=0, description="jobs waiting in one queue")
     generate_timeout: float = Field(120.0, gt=0, description="seconds POST /generate waits before it answers 202")

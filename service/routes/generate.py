@@ -10,7 +10,7 @@ from service.deps import BrokerDep, SettingsDep, StoreDep
 from service.forms import media_type, parse_json, read_json
 from service.jobs import accepted, problem_of
 from service.negotiation import choose_media_type, preferred_wait
-from service.pieces import FORMS, render
+from service.pieces import FORMS, FORMS_OF_SEVERAL, render
 from service.problems import ProblemError
 from worker.errors import ParameterError
 from worker.protocol import GenerateJob, GenerateParams, JobView, Kind, Status, complete
@@ -51,7 +51,7 @@ async def generate(
     prefer: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Generate a piece and answer with it: MIDI by default, other forms by `Accept`."""
-    form = choose_media_type(accept, FORMS)
+    form = choose_media_type(accept, FORMS if params.n == 1 else FORMS_OF_SEVERAL)
     seconds, applied = preferred_wait(prefer, settings.generate_timeout)
 
     def submit() -> tuple[GenerateJob, JobView]:
@@ -75,7 +75,10 @@ def _job(params: GenerateParams, settings: Settings, store: ArtefactStore) -> Ge
     """The parameters with every open choice made."""
     if params.length > settings.max_length:
         raise ParameterError("length", f"at most {settings.max_length} steps, not {params.length}")
-    if params.length * params.gibbs_steps > settings.max_gibbs_steps:
-        most = settings.max_gibbs_steps // params.length
-        raise ParameterError("gibbs_steps", f"at most {most} for {params.length} steps of time")
+    if params.n > settings.max_pieces:
+        raise ParameterError("n", f"at most {settings.max_pieces} pieces, not {params.n}")
+    frames = params.n * params.length
+    if frames * params.gibbs_steps > settings.max_gibbs_steps:
+        most = settings.max_gibbs_steps // frames
+        raise ParameterError("gibbs_steps", f"at most {most} for {frames} steps of time in all")
     return complete(params, store.find_model(params.model), secrets.randbits(32))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Response
 
 from service.deps import After, Limit, StoreDep
 from service.negotiation import choose_media_type
-from service.pieces import FORMS, JSON, MIDI, PNG, render, view
+from service.pieces import FORMS, JSON, MIDI, PNG, ZIP, render, view
 from service.schemas import GenerationDetail, GenerationView, Page
 from worker.store import GENERATION
 
@@ -36,6 +36,12 @@ def midi(generation_id: str, store: StoreDep) -> Response:
 def png(generation_id: str, store: StoreDep) -> Response:
     """The piece as a piano-roll picture."""
     return render(store, generation_id, PNG)
+
+
+@router.get("/{generation_id}.zip", operation_id="get_generation_zip", response_class=Response, responses=_answer(ZIP))
+def archive(generation_id: str, store: StoreDep) -> Response:
+    """All pieces of the generation as MIDI files."""
+    return render(store, generation_id, ZIP)
 
 
 @router.get("/{generation_id}", operation_id="get_generation", response_model=GenerationDetail)

@@ -3,6 +3,7 @@
 import io
 import json
 import time
+import zipfile
 
 import httpx
 import numpy as np
@@ -151,6 +152,37 @@ def test_a_piece_comes_as_picture_and_json_too(server: Server) -> None:
     assert server.http.get(f"{location}.mid").headers["content-type"] == "audio/midi"
     body = server.http.post("/generate", json={"length": 40}, headers={"Accept": "application/json"}).json()
     assert len(body["frames"]) == 40
+
+
+def test_several_pieces_come_in_one_job_as_zip_and_as_json(server: Server) -> None:
+    body = {"length": 30, "n": 11, "seed": 2**53 - 3}
+    response = server.http.post("/generate", json=body)
+    assert response.headers["content-type"] == "application/zip"
+    job = server.http.get(f"/jobs/{response.headers['x-job-id']}").json()
+    assert job["result"]["n"] == 11
+    location = response.headers["location"]
+    generation = server.http.get(location).json()
+    assert [piece["seed"] for piece in generation["pieces"]] == [2**53 - 3, 2**53 - 2, 2**53 - 1, *range(8)]
+    assert generation["frames"] is None
+    assert generation["notes"] == sum(piece["notes"] for piece in generation["pieces"])
+
+    archive = zipfile.ZipFile(io.BytesIO(response.content))
+    single = server.http.post("/generate", json={"length": 30, "seed": 4})
+    fifth = generation["pieces"][7]
+    assert fifth["seed"] == 4
+    assert archive.read(f"{fifth['id']}.mid") == single.content
+    assert server.http.get(fifth["links"]["midi"]).content == single.content
+    assert server.http.get(fifth["links"]["png"]).headers["content-type"] == "image/png"
+    assert server.http.get(f"/generations/{fifth['id']}").json()["frames"] == server.http.get(
+        single.headers["location"]).json()["frames"]  # fmt: skip
+    assert server.http.get(f"{single.headers['location']}.zip").status_code == 200
+    listed = server.http.post("/generate", json=body, headers={"Accept": "application/json"}).json()
+    assert len(listed["pieces"]) == 11
+
+    for path, status in ((f"{location}.mid", 406), (f"{location}.png", 406), (f"{location}-11.mid", 404),
+                         (f"{location}-x", 404), (f"{single.headers['location']}-0", 404)):  # fmt: skip
+        assert server.http.get(path).status_code == status, path
+    assert server.http.post("/generate", json=body, headers={"Accept": "audio/midi"}).status_code == 406
 
 
 def test_a_silent_piece_and_a_very_long_one_have_all_their_forms(server: Server, model_id: str) -> None:

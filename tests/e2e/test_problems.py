@@ -78,6 +78,9 @@ def test_a_wrong_config_names_its_field(server: Server, config: str, field: str)
     [
         ({"length": 0}, "length"),
         ({"length": 10**9}, "length"),
+        ({"n": 0}, "n"),
+        ({"n": 10**6}, "at most 1000 pieces"),
+        ({"n": 100, "length": 20_000}, "at most 2 for 2000000 steps"),
         ({"temperature": -1}, "temperature"),
         ({"gibbs_steps": 10**9}, "gibbs_steps"),
         ({"length": 20_000, "gibbs_steps": 5000}, "at most 250"),

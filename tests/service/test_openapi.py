@@ -12,6 +12,7 @@ ROUTES = {
     ("post", "/corpora"), ("get", "/corpora"), ("get", "/corpora/{corpus_id}"), ("delete", "/corpora/{corpus_id}"),
     ("get", "/generations"), ("get", "/generations/{generation_id}"), ("delete", "/generations/{generation_id}"),
     ("get", "/generations/{generation_id}.mid"), ("get", "/generations/{generation_id}.png"),
+    ("get", "/generations/{generation_id}.zip"),
     ("get", "/healthz"), ("get", "/readyz"),
 }  # fmt: skip
 
