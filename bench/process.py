@@ -1,0 +1,141 @@
+"""Measuring processes: each contestant runs in a process of its own, on cores of its own choice, and is asked in turns.
+
+A contestant is a module whose `main` calls `serve` with its tasks. It says hello with one JSON line, then answers
+each line `{"task": name, …parameters}` on its input with one JSON line, and waits without using a core in between.
+So slow compilers warm up once, libraries cannot disturb each other's threads, and the rounds of those that are
+compared lie side by side in time. Needs nothing but the standard library, as aesara's environment has little else.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, cast
+
+Answer = dict[str, Any]
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+PRESSURE = Path("/proc/pressure/cpu")
+
+
+class Missing(Exception):  # noqa: N818 (a finding that the table reports)
+    """A contestant that cannot be measured here, and why."""
+
+
+def serve(hello: Answer, tasks: Mapping[str, Callable[..., Answer]]) -> None:
+    """Answer questions until the input ends.
+
+    Each answer also has `busy`, the CPU seconds per second of its task, and `crowded`, the share of that time in which
+    anything on the machine waited for a core.
+    """
+    _say(hello)
+    for line in sys.stdin:
+        question = json.loads(line)
+        task = tasks[question.pop("task")]
+        wall, cpu, waited = time.perf_counter(), time.process_time(), _waited()
+        answer = task(**question)
+        seconds = time.perf_counter() - wall
+        answer["busy"] = round((time.process_time() - cpu) / seconds, 3)
+        answer["crowded"] = round((_waited() - waited) / seconds, 3)
+        _say(answer)
+
+
+def _waited() -> float:
+    """Seconds, since the machine started, in which something waited for a core; 0 where Linux does not tell."""
+    if not PRESSURE.exists():
+        return 0.0
+    return 1e-6 * int(PRESSURE.read_text().splitlines()[0].rpartition("total=")[2])
+
+
+def _say(answer: Answer) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+class Contestant:
+    """A running measuring process: `python -m MODULE ARGUMENTS` on the last `n_cores` cores, one thread a core.
+
+    Raises:
+        Missing: its Python is not there, or it ended without a hello; its last words on stderr are in `log`.
+    """
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], *, log: Path, n_cores: int = 1, python: str = sys.executable
+    ) -> None:
+        self.name = name
+        self.log = log
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(n_cores))
+        if not Path(python).exists():
+            raise Missing("not installed")
+        with pinned(n_cores), log.open("w") as errors:
+            self._process = subprocess.Popen(
+                [python, "-m", *arguments],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment,
+            )  # fmt: skip
+        self._input, self._output = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
+        self.hello = self._read()
+
+    def ask(self, task: str, **parameters: Any) -> Answer:
+        """What it measured.
+
+        Raises:
+            Missing: it died of the task.
+        """
+        try:
+            self._input.write(json.dumps({"task": task, **parameters}) + "\n")
+            self._input.flush()
+        except BrokenPipeError as error:
+            raise Missing(self._last_words()) from error
+        return self._read()
+
+    def _read(self) -> Answer:
+        line = self._output.readline()
+        if not line:
+            self._process.wait()
+            raise Missing(self._last_words())
+        answer: Answer = json.loads(line)
+        return answer
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text().strip().splitlines()
+        return lines[-1] if lines else f"{self.name} ended with status {self._process.returncode}"
+
+    def __enter__(self) -> "Contestant":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with suppress(BrokenPipeError):  # it is dead already, with a question unread
+            self._input.close()
+        self._process.wait()
+
+
+@contextmanager
+def pinned(n_cores: int) -> Iterator[None]:
+    """Let processes started here run on the last `n_cores` of this process's cores only, where Linux can do that."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[-n_cores:])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_turns(who: Sequence[tuple[Contestant, Answer]], rounds: int, task: str) -> dict[str, list[Answer]]:
+    """Answers by name: in every round each contestant is asked once, with its own parameters."""
+    answers: dict[str, list[Answer]] = {contestant.name: [] for contestant, _ in who}
+    for _ in range(rounds):
+        for contestant, parameters in who:
+            answers[contestant.name].append(contestant.ask(task, **parameters))
+    return answers
