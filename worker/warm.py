@@ -79,7 +79,7 @@ class RunningContext(JobContext):
         self._broker = broker
         self._stopping = stopping
         self._cancelled = False
-        self._asked = -math.inf
+        self._asked = time.monotonic()  # most jobs end before the first question
 
     def report(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         """Store the progress; a job does not fail because nobody can hear it."""
