@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from model.artefact import from_bytes
 from model.corpus import read_rolls
-from model.generation import generate
+from model.kernel import best
 from model.pianoroll import Roll
+from model.rnn_rbm import RnnRbmNetwork
+from model.sampler import sampler
 from model.training import probe
 
 LENGTH = 200
@@ -38,19 +39,18 @@ def main() -> None:
     parser.add_argument("--pieces", type=int, default=20)
     arguments = parser.parse_args()
 
-    torch.set_num_threads(1)
-    network = from_bytes(arguments.model.read_bytes())
+    parameters = from_bytes(arguments.model.read_bytes())
+    network = RnnRbmNetwork.from_parameters(parameters)
     files = sorted(arguments.folder.glob("*.mid"))
-    rolls = read_rolls(((file.name, file.read_bytes()) for file in files), network.config)
-    pieces = [torch.from_numpy(roll) for roll in rolls]
-    print(f"monitor, chains from the data, 15 steps: {probe(network, pieces, 'data', 15):.2f}")
+    rolls = read_rolls(((file.name, file.read_bytes()) for file in files), parameters.config)
+    print(f"monitor, chains from the data, 15 steps: {probe(network, rolls, 'data', 15, best()):.2f}")
     for k in (25, 250, 2500):
-        print(f"monitor, chains from zeros, {k} steps: {probe(network, pieces, 'zeros', k):.2f}")
+        print(f"monitor, chains from zeros, {k} steps: {probe(network, rolls, 'zeros', k, best()):.2f}")
 
     print("                        notes a frame     held  different")
     print(f"the folder             {describe([roll[:LENGTH] for roll in rolls if len(roll) >= LENGTH])}")
     for temperature in (1.0, 0.9, 0.8):
-        made = [generate(network, LENGTH, seed=seed, temperature=temperature) for seed in range(arguments.pieces)]
+        made = sampler(parameters, "cpu", best()).generate(LENGTH, range(arguments.pieces), temperature=temperature)
         print(f"temperature {temperature:g}, 25 steps {describe(made)}", flush=True)
 
 

@@ -15,6 +15,7 @@ import torch
 
 from model.config import RECIPES
 from model.corpus import read_rolls
+from model.kernel import best
 from model.rnn_rbm import RnnRbmNetwork
 from model.training import TrainingState, initial_state, train
 
@@ -45,7 +46,7 @@ def main() -> None:
             seconds = f"{row['seconds']:9.1f} {time.process_time() - cpu:9.1f}"
             print(f"{epoch:5d} {row['monitor']:8.4f} {published:>10} {row['zero_start']:11.4f} {seconds}", flush=True)
 
-    state = initial_state(RnnRbmNetwork(recipe.model, torch.Generator().manual_seed(config.seed)), config)
+    state = initial_state(RnnRbmNetwork(recipe.model, torch.Generator().manual_seed(config.seed)), config, best())
     train(state, rolls, config, on_epoch=on_epoch)
     if arguments.json:
         arguments.json.write_text(json.dumps(state.history, indent=1))
