@@ -123,17 +123,17 @@ class Recipe:
 RECIPES = {
     "tutorial": Recipe(ModelConfig(), TrainingConfig()),
     "fast": Recipe(
-        ModelConfig(n_hidden_recurrent=150, dt=None, steps_per_beat=2),
+        ModelConfig(n_hidden_recurrent=200, dt=None, steps_per_beat=2),
         TrainingConfig(
-            epochs=30,
-            lr=2e-3,
+            epochs=60,
+            lr=1.5e-3,
             n_parallel=16,
             min_updates=50,
             gibbs_steps=25,
             chain_start="zeros",
             optimizer="adam",
             schedule="cosine",
-            pretraining=0.45,
+            pretraining=0.4,
             initialization="scaled",
             input_dropout=0.2,
             clip_norm=5.0,
