@@ -43,8 +43,9 @@ AT_LEAST = 1.0
 
 def sample_bundled(length: int, seeds: Sequence[int]) -> Frames:
     """Pieces (pieces, length, n_visible) by the model that POST /generate uses when nothing is said."""
-    runtime = prepare(Kind.GENERATE, Settings())
-    model = runtime.cache.get(runtime.store.find_model(GenerateParams().model)["id"])
+    with tempfile.TemporaryDirectory() as store:
+        runtime = prepare(Kind.GENERATE, Settings(data=store))
+        model = runtime.cache.get(runtime.store.find_model(GenerateParams().model)["id"])
     return model.generate(length, seeds, gibbs_steps=GENERATION_STEPS)
 
 

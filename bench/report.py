@@ -50,9 +50,10 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """As the table shows it."""
-        figure = "missing" if self.figure is None else number(self.figure)
+        figure = "none" if self.figure is None else number(self.figure)
+        compared = "missing" if self.baseline and self.baseline_figure is None else number(self.baseline_figure)
         return (
-            self.name, self.by, figure, self.unit, self.baseline, number(self.baseline_figure),
+            self.name, self.by, figure, self.unit, self.baseline, compared,
             f"{number(self.ratio)} x" if self.ratio else "", number(self.goal), self._verdict(),
         )  # fmt: skip
 
