@@ -4,6 +4,9 @@
 FROM python:3.11-slim-bookworm AS build
 ARG TORCH_INDEX=""
 ARG WITH_TORCH=1
+# The compiler of the C kernel, of whatever version: Debian's archive keeps only the latest, so a pin breaks with it.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 RUN python -m venv /opt/rnnrbm
 ENV PATH=/opt/rnnrbm/bin:$PATH
@@ -15,7 +18,10 @@ COPY pyproject.toml README.md LICENSE ./
 COPY model model
 COPY worker worker
 COPY service service
-RUN pip install --no-cache-dir --constraint constraints.txt .
+# pip is content without the kernel, the image is not; --verbose shows what the compiler said. -I: what is installed
+# is imported, not what lies here.
+RUN pip install --no-cache-dir --verbose --constraint constraints.txt . && \
+    python -I -c "from model.kernel import best; best() or exit('The C kernel was not built; the log above says why.')"
 
 FROM python:3.11-slim-bookworm
 RUN useradd --create-home --uid 1000 rnnrbm && mkdir /data && chown rnnrbm /data
