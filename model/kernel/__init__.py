@@ -13,6 +13,7 @@ from ctypes import (
     Structure,
     byref,
     c_char_p,
+    c_double,
     c_float,
     c_int,
     c_int32,
@@ -42,7 +43,13 @@ class _Parameters(Structure):
 
 
 class _Update(Structure):
-    _fields_ = [("gibbs_steps", c_long), ("from_zeros", c_int32), ("dropout", c_float), ("stream", c_uint64)]
+    _fields_ = [
+        ("gibbs_steps", c_long),
+        ("from_zeros", c_int32),
+        ("dropout", c_float),
+        ("scale", c_float),
+        ("stream", c_uint64),
+    ]
 
 
 _Array = c_void_p
@@ -57,6 +64,10 @@ class _InstructionSet(Structure):
         ("chains", CFUNCTYPE(c_int, _Model, c_long, c_long, _Array, _Array, c_uint64, _Array)),
         ("generate", CFUNCTYPE(c_int, _Model, c_float, c_long, c_long, c_long, c_long, _Array, _Array, _Array)),
         ("gradient", CFUNCTYPE(c_int, _Model, POINTER(_Update), _Array, _Array, c_long, _Model, _Array)),
+        ("conditionals", CFUNCTYPE(c_int, _Model, _Array, _Array, c_long, _Array, _Array)),
+        ("anneal", CFUNCTYPE(
+            c_int, _Model, c_long, _Array, c_long, _Array, _Array, c_uint64, c_uint64, _Array, _Array
+        )),
     ]  # fmt: skip
 
 
@@ -67,6 +78,8 @@ class Update:
     gibbs_steps: int
     from_zeros: bool
     dropout: float
+    scale: float
+    """Of the gradient: one over the frames of the whole update for its mean."""
     stream: int
 
 
@@ -107,25 +120,61 @@ class Kernel:
 
     def bind_gradient(
         self, parameters: Parameters, gradient: Parameters
-    ) -> Callable[[Update, Frames, NDArray[np.int64]], NDArray[np.float64]]:
+    ) -> Callable[[Update, Frames, NDArray[np.int64]], tuple[float, float]]:
         """A function that writes to `gradient`, for arrays that stay where they are from update to update.
 
         It takes the frames of several sequences one after another (frames, n_visible) and where each begins, with the
-        end (sequences + 1,); it leaves the sum over all frames in `gradient` and returns those of cost and monitor.
+        end (sequences + 1,); it leaves the sum over all frames, times `scale`, in `gradient` and returns those of cost
+        and monitor.
         """
         source, target = _view(parameters), _view(gradient)
 
-        def compute(update: Update, frames: Frames, starts: NDArray[np.int64]) -> NDArray[np.float64]:
-            sums = np.empty(2)
-            how = _Update(update.gibbs_steps, update.from_zeros, update.dropout, update.stream)
+        def compute(update: Update, frames: Frames, starts: NDArray[np.int64]) -> tuple[float, float]:
+            sums = (c_double * 2)()
+            how = _Update(update.gibbs_steps, update.from_zeros, update.dropout, update.scale, update.stream)
             done = self._functions.gradient(
                 byref(source), byref(how), frames.ctypes.data, starts.ctypes.data, len(starts) - 1, byref(target),
-                sums.ctypes.data,
+                byref(sums),
             )  # fmt: skip
             _check(done)
-            return sums
+            cost, monitor = sums
+            return cost, monitor
 
         return compute
+
+    def conditionals(self, parameters: Parameters, frames: Frames, starts: NDArray[np.int64]) -> tuple[Array, Array]:
+        """bv_t (frames, n_visible) and bh_t (frames, n_hidden), set by the frames of the sequence before each frame.
+
+        It takes the frames of several sequences one after another (frames, n_visible) and where each begins, the first
+        at 0, with the end (sequences + 1,). What `model.rnn_rbm.RnnRbmNetwork.biases_of` does.
+        """
+        config = parameters.config
+        bv = np.empty((len(frames), config.n_visible), np.float32)
+        bh = np.empty((len(frames), config.n_hidden), np.float32)
+        done = self._functions.conditionals(
+            byref(_view(parameters)), frames.ctypes.data, starts.ctypes.data, len(starts) - 1, bv.ctypes.data,
+            bh.ctypes.data,
+        )  # fmt: skip
+        _check(done)
+        return bv, bh
+
+    def anneal(
+        self, W: Array, bv: Array, bh: Array, v: Frames, betas: Array, stream: int, first: int
+    ) -> tuple[Frames, NDArray[np.float64]]:
+        """Where chains that start at `v` (rows, n_visible) end, and the logarithms of their AIS weights (rows,).
+
+        W: (n_visible, n_hidden), bv: (rows, n_visible), bh: (rows, n_hidden), betas: (temperatures,). Row i takes the
+        random numbers of row `first + i` of the stream. What `model.annealing.anneal` does.
+        """
+        W, bv, bh, betas = (np.ascontiguousarray(array, np.float32) for array in (W, bv, bh, betas))
+        v, log_weights = v.copy(), np.empty(len(v))
+        only_weights = _Parameters(*W.shape, 0, W.ctypes.data)
+        done = self._functions.anneal(
+            byref(only_weights), len(betas), betas.ctypes.data, len(v), bv.ctypes.data, bh.ctypes.data, stream, first,
+            v.ctypes.data, log_weights.ctypes.data,
+        )  # fmt: skip
+        _check(done)
+        return v, log_weights
 
 
 def stream_of(*numbers: int) -> int:

@@ -12,8 +12,10 @@
 #include "generation.h"
 #include "chains.h"
 #include "gradient.h"
+#include "conditionals.h"
+#include "ais.h"
 
-const InstructionSet kernel_avx512 = {"avx512", chains, generate, gradient};
+const InstructionSet kernel_avx512 = {"avx512", chains, generate, gradient, conditionals, anneal};
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -15,6 +15,7 @@ typedef struct {
     long gibbs_steps;     /* k of CD-k; 0: cross-entropy of bv_t instead */
     int32_t from_zeros;   /* where the negative chains start: at zeros, or else at the data */
     float dropout;        /* share of notes that the recurrence does not hear */
+    float scale;          /* of the gradient: one over the frames of the whole update for its mean */
     uint64_t stream;      /* of random numbers */
 } Update;
 
@@ -30,10 +31,18 @@ typedef struct {
     int (*generate)(const Parameters *, float temperature, long k, long first, long last, long pieces,
                     const uint64_t *seeds, float *states, uint8_t *rolls);
 
-    /* Sums over the frames of some sequences: gradient, and in `sums` cost and monitor.
+    /* Sums over the frames of some sequences: the gradient times `scale`, and in `sums` cost and monitor.
      * v: the frames of all sequences one after another; starts (sequences + 1): where each begins. */
     int (*gradient)(const Parameters *, const Update *, const uint8_t *v, const int64_t *starts, long sequences,
                     Parameters *gradient, double *sums);
+
+    /* Biases that the frames of some sequences set: bv (frames, n_visible), bh (frames, n_hidden). */
+    int (*conditionals)(const Parameters *, const uint8_t *v, const int64_t *starts, long sequences, float *bv, float *bh);
+
+    /* Chains from the first of the inverse temperatures to the last, with the logarithms of their AIS weights: v (rows,
+     * n_visible) in place; of the parameters it reads W. */
+    int (*anneal)(const Parameters *, long n_betas, const float *betas, long rows, const float *bv, const float *bh,
+                  uint64_t stream, uint64_t first, uint8_t *v, double *log_weights);
 } InstructionSet;
 
 #endif

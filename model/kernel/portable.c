@@ -3,5 +3,7 @@
 #include "generation.h"
 #include "chains.h"
 #include "gradient.h"
+#include "conditionals.h"
+#include "ais.h"
 
-const InstructionSet kernel_portable = {"portable", chains, generate, gradient};
+const InstructionSet kernel_portable = {"portable", chains, generate, gradient, conditionals, anneal};

@@ -1,0 +1,70 @@
+"""Chains that go from one inverse temperature to the next, in PyTorch: for GPUs, for machines without the compiled
+kernel, and as that kernel's oracle.
+
+At the inverse temperature b the weights are multiplied by b and the biases stay as they are:
+
+    f_b(v) = exp(v bv') prod_j (1 + exp(bh_j + b (v W)_j))
+
+b = 1 is the RBM; at b = 0 its units are independent of each other.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from model.conditionals import Conditionals
+from model.kernel import Frames, stream_of
+from model.parameters import Array
+from model.rbm import bernoulli
+
+ROWS_AT_ONCE = 8192
+
+
+@torch.no_grad()
+def anneal(
+    v: Tensor, W: Tensor, bv: Tensor, bh: Tensor, betas: Array, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Where chains that start at `v` end, (rows, n_visible), and the logarithms of their weights, (rows,), float64.
+
+    For each pair of neighbours of `betas`: the weight is multiplied by f_after(v) / f_before(v), and then a Gibbs step
+    at `after` moves v (Neal 2001; Salakhutdinov and Murray 2008, with the hidden units summed out).
+    """
+    log_weights = torch.zeros(len(v), dtype=torch.float64, device=v.device)
+    activation = v @ W
+    for before, after in pairwise(betas.tolist()):
+        log_weights += (softplus(bh + after * activation) - softplus(bh + before * activation)).sum(-1)
+        h = bernoulli(bh + after * activation, generator)
+        v = bernoulli(bv + after * (h @ W.T), generator)
+        activation = v @ W
+    return v, log_weights
+
+
+class PlainAnnealer:
+    """Anneals on any device that PyTorch has; `model.likelihood.Annealer` says what it does."""
+
+    kernel = "torch"
+
+    def __init__(self, device: str) -> None:
+        self._device = torch.device(device)
+
+    def anneal(
+        self, conditionals: Conditionals, start: Frames, betas: Array, stream: int, first: int = 0
+    ) -> tuple[Frames, NDArray[np.float64]]:
+        """See `model.likelihood.Annealer`."""
+        ends, log_weights = [], []
+        for row in range(0, len(start), ROWS_AT_ONCE):
+            rows = slice(row, row + ROWS_AT_ONCE)
+            seed = stream_of(stream, first + row) >> 1  # PyTorch takes 63 bits
+            generator = torch.Generator(self._device).manual_seed(seed)
+            c = conditionals.take(rows)
+            v, W, bv, bh = (
+                torch.from_numpy(array).to(self._device, torch.float32) for array in (start[rows], c.W, c.bv, c.bh)
+            )
+            end, weights = anneal(v, W, bv, bh, betas, generator)
+            ends.append(end.bool().cpu().numpy())
+            log_weights.append(weights.cpu().numpy())
+        return np.concatenate(ends), np.concatenate(log_weights)

@@ -1,0 +1,191 @@
+/* Annealed importance sampling of RBMs whose biases are given, row by row: what model/annealing.py's `anneal` does.
+ *
+ * At the inverse temperature b a row's distribution is f_b(v) = exp(v bv) prod_j (1 + exp(bh_j + b (v W)_j)). One sum of
+ * rows gives v W, and with it the weight f_after(v) / f_before(v) and the logits of the step that follows; the
+ * exponentials at `after` serve both.
+ */
+#ifndef AIS_H
+#define AIS_H
+
+#include "network.h"
+
+/* log(x) for normal x > 0, relative error 2e-7: of the exponent, and 2 atanh((m - 1) / (m + 1)) of the mantissa m between
+ * sqrt(1/2) and sqrt(2). */
+INLINE vf logarithm(vf x)
+{
+    vi exponent = ((vi)x - 0x3f3504f3) >> 23;
+    vf m = (vf)((vi)x - (exponent << 23));
+    vf s = (m - splat(1)) / (m + splat(1)), square = s * s;
+    vf series = splat(1 / 7.0f) + square * splat(1 / 9.0f);
+    series = splat(1 / 5.0f) + square * series;
+    series = splat(1 / 3.0f) + square * series;
+    series = splat(1) + square * series;
+    return __builtin_convertvector(exponent, vf) * splat(0.693147181f) + splat(2) * s * series;
+}
+
+/* The sum of the rows whose bit is set, in `n` vectors of registers. */
+INLINE void sum_rows(vf *sum, int n, const float *rows, long width, const uint64_t *bits, long count)
+{
+    for (int j = 0; j < n; j++) sum[j] = splat(0);
+    for (long w = 0; w < count; w++) {
+        const float *first = rows + w * WORD * width;
+        for (uint64_t rest = bits[w]; rest; rest &= rest - 1) {
+            const float *row = first + __builtin_ctzll(rest) * width;
+            for (int j = 0; j < n; j++) sum[j] += load(row + j * LANES);
+        }
+    }
+}
+
+/* Two neighbouring inverse temperatures. */
+typedef struct {
+    float before, after;
+} Pair;
+
+/* Draw a block of the hidden layer at `after`; log f_after(v) / f_before(v) of the block, lane by lane.
+ *
+ * With softplus(x) = max(x, 0) + log(1 + exp(-|x|)) the factors lie between 1 and 2, so that their products need one
+ * logarithm and do not overflow. Where x < 0, u < sigmoid(x) is u (1 + exp(-|x|)) < exp(-|x|). */
+#define ANNEAL_HIDDEN(n) \
+    static __attribute__((noinline)) vf anneal_hidden_##n(const float *bias, const float *rows, long width, const uint64_t *v, \
+                                                          long count, uint64_t *h, long unit, Pair b, Key key, uint32_t counter) \
+    { \
+        vf sum[n], linear = splat(0), numerator = splat(1), denominator = splat(1); \
+        uint64_t word = 0; \
+        sum_rows(sum, n, rows, width, v, count); \
+        for (int j = 0; j < (n); j++) { \
+            vf x = load(bias + j * LANES) + splat(b.before) * sum[j], y = load(bias + j * LANES) + splat(b.after) * sum[j]; \
+            vf positive_x = MAXIMUM(x, splat(0)), positive_y = MAXIMUM(y, splat(0)); \
+            vf rest_x = exponential(x - positive_x - positive_x), rest_y = exponential(y - positive_y - positive_y); \
+            linear += positive_y - positive_x; \
+            denominator *= splat(1) + rest_x; \
+            numerator *= splat(1) + rest_y; \
+            vf u = uniform(key, counter + (uint32_t)(unit + j * LANES)); \
+            word |= SMALLER(u * (splat(1) + rest_y), choose(y < splat(0), rest_y, splat(1))) << (j * LANES % WORD); \
+            if ((j + 1) * LANES % WORD == 0 || j + 1 == (n)) { \
+                h[j * LANES / WORD] = word; \
+                word = 0; \
+            } \
+        } \
+        return linear + logarithm(numerator / denominator); \
+    }
+FOR_EACH_WIDTH(ANNEAL_HIDDEN)
+#undef ANNEAL_HIDDEN
+
+/* Draw a block of the visible layer. */
+#define ANNEAL_VISIBLE(n) \
+    static __attribute__((noinline)) void anneal_visible_##n(const float *bias, const float *rows, long width, const uint64_t *h, \
+                                                             long count, uint64_t *v, long unit, float b, Key key, \
+                                                             uint32_t counter) \
+    { \
+        vf sum[n]; \
+        uint64_t word = 0; \
+        sum_rows(sum, n, rows, width, h, count); \
+        for (int j = 0; j < (n); j++) { \
+            vf logits = load(bias + j * LANES) + splat(b) * sum[j]; \
+            word |= bernoulli(logits, key, counter + (uint32_t)(unit + j * LANES)) << (j * LANES % WORD); \
+            if ((j + 1) * LANES % WORD == 0 || j + 1 == (n)) { \
+                v[j * LANES / WORD] = word; \
+                word = 0; \
+            } \
+        } \
+    }
+FOR_EACH_WIDTH(ANNEAL_VISIBLE)
+#undef ANNEAL_VISIBLE
+
+static vf anneal_hidden(const Weights *rbm, const Chain *c, Pair b, uint32_t counter)
+{
+    vf total = splat(0);
+    for (long unit = 0; unit < rbm->hidden_width; unit += WIDEST * LANES) {
+        long left = (rbm->hidden_width - unit) / LANES;
+#define CASE(n) \
+    case n: \
+        total += anneal_hidden_##n(c->bh + unit, rbm->W + unit, rbm->hidden_width, c->v, words(rbm->n_visible), \
+                                   c->h + unit / WORD, unit, b, c->key, counter); \
+        break;
+        switch (left < WIDEST ? left : WIDEST) { FOR_EACH_WIDTH(CASE) }
+#undef CASE
+    }
+    return total;
+}
+
+static void anneal_visible(const Weights *rbm, const Chain *c, float b, uint32_t counter)
+{
+    for (long unit = 0; unit < rbm->visible_width; unit += WIDEST * LANES) {
+        long left = (rbm->visible_width - unit) / LANES;
+#define CASE(n) \
+    case n: \
+        anneal_visible_##n(c->bv + unit, rbm->WT + unit, rbm->visible_width, c->h, words(rbm->n_hidden), c->v + unit / WORD, \
+                           unit, b, c->key, counter); \
+        break;
+        switch (left < WIDEST ? left : WIDEST) { FOR_EACH_WIDTH(CASE) }
+#undef CASE
+    }
+}
+
+/* The chains from the first of the inverse temperatures to the last, and the logarithms of their weights. */
+static void anneal_chains(const Weights *rbm, const Chain *chains, int n_chains, long n_betas, const float *betas,
+                          double *log_weights)
+{
+    vf total[AT_ONCE] = {{0}};
+    uint32_t counter = 0;
+    for (long k = 0; k + 1 < n_betas; k++) {
+        Pair b = {betas[k], betas[k + 1]};
+        for (int i = 0; i < n_chains; i++) total[i] += anneal_hidden(rbm, &chains[i], b, counter);
+        counter += (uint32_t)rbm->hidden_width;
+        for (int i = 0; i < n_chains; i++) anneal_visible(rbm, &chains[i], b.after, counter);
+        counter += (uint32_t)rbm->visible_width;
+    }
+    for (int i = 0; i < n_chains; i++) log_weights[i] = (double)sum_of(total[i]);
+}
+
+/* The weights both ways, in memory of their own; false without memory. */
+static int weights_init(Weights *rbm, long n_visible, long n_hidden, const float *W)
+{
+    long vw = padded(n_visible), hw = padded(n_hidden);
+    float *rows = new_matrix(n_visible, hw), *columns = new_matrix(n_hidden, vw);
+    *rbm = (Weights){n_visible, n_hidden, vw, hw, rows, columns};
+    if (!rows || !columns) return 0;
+    copy_rows(rows, hw, W, n_visible, n_hidden, 1);
+    transpose(columns, vw, rows, hw, n_visible, n_hidden);
+    return 1;
+}
+
+/* A chain on biases copied to `own` (visible_width + hidden_width), whose padding is at NEVER. */
+static Chain chain_of(const Weights *rbm, const float *bv, const float *bh, const uint8_t *v, float *own,
+                      uint64_t bits[2][LONGEST_UNITS / WORD], Key key)
+{
+    for (long j = 0; j < rbm->visible_width + rbm->hidden_width; j++) own[j] = NEVER;
+    memcpy(own, bv, sizeof(float) * (size_t)rbm->n_visible);
+    memcpy(own + rbm->visible_width, bh, sizeof(float) * (size_t)rbm->n_hidden);
+    bits_of(bits[0], v, rbm->n_visible);
+    return (Chain){own, own + rbm->visible_width, bits[0], bits[1], key};
+}
+
+/* Row i takes the random numbers of row `first + i` of the stream. `v` is where the chains start, and then where they
+ * end. Of the parameters it reads W and the sizes. */
+static int anneal(const Parameters *parameters, long n_betas, const float *betas, long rows, const float *bv, const float *bh,
+                  uint64_t stream, uint64_t first, uint8_t *v, double *log_weights)
+{
+    long V = parameters->n_visible, H = parameters->n_hidden;
+    Weights rbm;
+    int complete = weights_init(&rbm, V, H, parameters->W);
+    float *biases = new_matrix(AT_ONCE, rbm.visible_width + rbm.hidden_width);
+    complete = complete && biases;
+    for (long row = 0; complete && row < rows; row += AT_ONCE) {
+        int n = rows - row < AT_ONCE ? (int)(rows - row) : AT_ONCE;
+        uint64_t bits[AT_ONCE][2][LONGEST_UNITS / WORD];
+        Chain chains[AT_ONCE];
+        for (int i = 0; i < n; i++)
+            chains[i] = chain_of(&rbm, bv + (row + i) * V, bh + (row + i) * H, v + (row + i) * V,
+                                 biases + i * (rbm.visible_width + rbm.hidden_width), bits[i],
+                                 key_of(stream, first + (uint64_t)(row + i)));
+        anneal_chains(&rbm, chains, n, n_betas, betas, log_weights + row);
+        for (int i = 0; i < n; i++) bytes_of(v + (row + i) * V, bits[i][0], V);
+    }
+    free(biases);
+    free((float *)rbm.W);
+    free((float *)rbm.WT);
+    return complete;
+}
+
+#endif
