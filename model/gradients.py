@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils.rnn import pad_sequence
@@ -107,24 +107,21 @@ class CompiledGradients:
         groups = [chunks[i : i + SEQUENCES_A_SHARD] for i in range(0, len(chunks), SEQUENCES_A_SHARD)]
         while len(self._shards) < len(groups):
             self._shards.append(self._new_shard())
-        how = self._how(position)
+        starts = [0, *accumulate(sum(map(len, group)) for group in groups)]
+        how = self._how(position, starts[-1])
         self._attach(() if how.gibbs_steps else RBM_ONLY)
-        starts = np.cumsum([0, *(sum(map(len, group)) for group in groups)])
-        work = zip(self._shards, groups, starts.tolist(), strict=False)
         perform = self._pool.map if len(groups) > 1 else map
-        sums = np.sum(list(perform(lambda item: item[0].compute(how, item[1], item[2]), work)), axis=0)
-        total = self._shards[0].flat
+        sums = list(perform(lambda i: self._shards[i].compute(how, groups[i], starts[i]), range(len(groups))))
         for shard in self._shards[1 : len(groups)]:
-            total += shard.flat
-        n_frames = int(starts[-1])
-        total *= 1 / n_frames
-        return float(sums[0]) / n_frames, float(sums[1]) / n_frames
+            self._shards[0].flat += shard.flat
+        cost, monitor = (sum(column) / starts[-1] for column in zip(*sums, strict=True))
+        return cost, monitor
 
-    def _how(self, position: Position) -> Update:
+    def _how(self, position: Position, n_frames: int) -> Update:
         config = self._config
         steps = 0 if position.epoch < config.pretraining_epochs else config.gibbs_steps
         stream = stream_of(config.seed, *position)
-        return Update(steps, config.chain_start == "zeros", config.input_dropout, stream)
+        return Update(steps, config.chain_start == "zeros", config.input_dropout, 1 / n_frames, stream)
 
     def _attach(self, untouched: tuple[str, ...]) -> None:
         """Let the network's parameters have the sums as `grad`; None where there is no gradient, so that an optimiser
@@ -152,10 +149,10 @@ class _Shard:
         }
         self._bound = kernel.bind_gradient(parameters, Parameters(parameters.config, self.views))
 
-    def compute(self, how: Update, chunks: Sequence[Roll], first: int) -> NDArray[np.float64]:
+    def compute(self, how: Update, chunks: Sequence[Roll], first: int) -> tuple[float, float]:
         """Sums of cost and monitor over these subsequences, which begin at frame `first` of the update."""
         frames = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
-        starts = np.cumsum([first, *map(len, chunks)])
+        starts = np.array(list(accumulate(map(len, chunks), initial=first)), np.int64)
         return self._bound(how, frames, starts)
 
 

@@ -44,7 +44,7 @@ class RnnRbmNetwork(nn.Module):
         self.bu = nn.Parameter(torch.zeros(n_recurrent))
 
     def initialize_scaled(self, generator: torch.Generator) -> None:
-        """Other initial values: a recurrence that remembers, and the tutorial's W, so that a chain mixes from the start."""
+        """Other initial values: a recurrence that remembers, and the tutorial's small W, so that a chain mixes."""
         for parameter, std in ((self.W, 0.01), (self.Wuh, 0.001), (self.Wuv, 0.02), (self.Wvu, 0.1)):
             nn.init.normal_(parameter, std=std, generator=generator)
         nn.init.orthogonal_(self.Wuu, gain=0.9, generator=generator)

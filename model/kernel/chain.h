@@ -30,23 +30,24 @@ INLINE void add_rows(vf *sum, int n, const float *bias, const float *rows, long 
     }
 }
 
-/* Bits that are 1 with probability sigmoid(logit): u < sigmoid(a) is u (1 + exp(-a)) < 1, without a division. */
-INLINE uint64_t bernoulli(vf logits, Key key, uint32_t counter)
-{
-    return SMALLER(uniform(key, counter) * (splat(1.0f) + exponential(-logits)), splat(1.0f));
-}
+/* Bits that are 1 with probability sigmoid(logit): u < sigmoid(a) is u exp(-a) + u < 1, without a division. */
+INLINE uint64_t on(vf logits, vf u) { return SMALLER(FUSED(u, exponential(-logits), u), splat(1.0f)); }
 
-/* A block of a layer, in a function of its own for each width: the sums stay in registers. */
+INLINE uint64_t bernoulli(vf logits, Key key, uint32_t counter) { return on(logits, uniform(key, counter)); }
+
+/* A block of a layer, in a function of its own for each width: the sums stay in registers. The random numbers come
+ * first, as they need not wait for the rows. */
 #define SAMPLE_BLOCK(n) \
     static __attribute__((noinline)) void sample_block_##n( \
         const float *bias, const float *rows, long width, const uint64_t *from, long count, uint64_t *to, long unit, \
         Key key, uint32_t counter) \
     { \
-        vf sum[n]; \
+        vf u[n], sum[n]; \
         uint64_t word = 0; \
+        for (int j = 0; j < (n); j++) u[j] = uniform(key, counter + (uint32_t)(unit + j * LANES)); \
         add_rows(sum, n, bias, rows, width, from, count); \
         for (int j = 0; j < (n); j++) { \
-            word |= bernoulli(sum[j], key, counter + (uint32_t)(unit + j * LANES)) << (j * LANES % WORD); \
+            word |= on(sum[j], u[j]) << (j * LANES % WORD); \
             if ((j + 1) * LANES % WORD == 0 || j + 1 == (n)) { \
                 to[j * LANES / WORD] = word; \
                 word = 0; \

@@ -162,7 +162,8 @@ static void cross_entropy(const Network *n, const Sequence *s, long T, Sums *sum
         sums->cost -= likelihood;
         sums->monitor += likelihood;
         for (long j = 0; j < rbm->visible_width; j += LANES) store(d + j, sigmoid(load(d + j)));
-        for (long i = 0; i < rbm->n_visible; i++) d[i] -= (float)(v[i / WORD] >> (i % WORD) & 1);
+        for (long w = 0; w < words(rbm->n_visible); w++)
+            for (uint64_t rest = v[w]; rest; rest &= rest - 1) d[w * WORD + __builtin_ctzll(rest)] -= 1;
         memset(d + rbm->visible_width, 0, sizeof(float) * (size_t)rbm->hidden_width);
     }
 }
@@ -176,7 +177,14 @@ static double monitor(const Network *n, const Chain *chain, const uint64_t *v, u
     return log_likelihood_of_units(logits, v, &n->rbm);
 }
 
-/* Contrastive divergence of one frame: gradient of its biases in place of them, and of W. */
+/* Add a row, times a sign, to the gradient of each visible unit whose bit is set in word `w`. */
+INLINE void add_to_units(float *slopes, long w, uint64_t bits, const float *row, long width, float sign)
+{
+    for (; bits; bits &= bits - 1) add_row(slopes + (w * WORD + __builtin_ctzll(bits)) * width, row, width, sign);
+}
+
+/* Contrastive divergence of one frame: gradient of its biases in place of them, and of W. A unit that is on in both, as
+ * most are, gets the difference of the hidden means at once. */
 static double divergence(const Network *n, Slopes *slopes, const Sequence *s, float *biases, const uint64_t *v,
                          const uint64_t *sample)
 {
@@ -184,16 +192,18 @@ static double divergence(const Network *n, Slopes *slopes, const Sequence *s, fl
     long width = rbm->hidden_width;
     float *bh = biases + rbm->visible_width, *of_data = s->hidden, *of_sample = s->hidden + width;
     double cost = free_energy(rbm, biases, bh, v, of_data) - free_energy(rbm, biases, bh, sample, of_sample);
+    for (long j = 0; j < width; j += LANES) store(bh + j, load(of_sample + j) - load(of_data + j));
     for (long w = 0; w < words(rbm->n_visible); w++) {
-        for (uint64_t rest = v[w]; rest; rest &= rest - 1)
-            add_row(slopes->W + (w * WORD + __builtin_ctzll(rest)) * width, of_data, width, -1);
-        for (uint64_t rest = sample[w]; rest; rest &= rest - 1)
-            add_row(slopes->W + (w * WORD + __builtin_ctzll(rest)) * width, of_sample, width, 1);
+        add_to_units(slopes->W, w, v[w] & sample[w], bh, width, 1);
+        add_to_units(slopes->W, w, v[w] & ~sample[w], of_data, width, -1);
+        add_to_units(slopes->W, w, sample[w] & ~v[w], of_sample, width, 1);
     }
     memset(biases, 0, sizeof(float) * (size_t)rbm->visible_width);
-    for (long i = 0; i < rbm->n_visible; i++)
-        biases[i] = (float)(sample[i / WORD] >> (i % WORD) & 1) - (float)(v[i / WORD] >> (i % WORD) & 1);
-    for (long j = 0; j < width; j += LANES) store(bh + j, load(of_sample + j) - load(of_data + j));
+    for (long w = 0; w < words(rbm->n_visible); w++)
+        for (uint64_t rest = v[w] ^ sample[w]; rest; rest &= rest - 1) {
+            int bit = __builtin_ctzll(rest);
+            biases[w * WORD + bit] = v[w] >> bit & 1 ? -1 : 1;
+        }
     return cost;
 }
 
@@ -240,9 +250,7 @@ static void backward(const Network *n, Slopes *slopes, const Sequence *s, long T
         }
         add_row(slopes->bu, d, width, 1);
         const uint64_t *heard = s->heard + (t - 1) * nv;
-        for (long w = 0; w < nv; w++)
-            for (uint64_t rest = heard[w]; rest; rest &= rest - 1)
-                add_row(slopes->Wvu + (w * WORD + __builtin_ctzll(rest)) * width, d, width, 1);
+        for (long w = 0; w < nv; w++) add_to_units(slopes->Wvu, w, heard[w], d, width, 1);
     }
     if (T > 1) multiply(R, width, T - 1, s->u, 1, width, s->du + width, width, slopes->Wuu, width);
 }
@@ -263,22 +271,23 @@ static void one_sequence(const Network *n, Slopes *slopes, Sequence *s, const Up
     backward(n, slopes, s, T);
 }
 
-static void copy_out(float *to, const float *from, long rows, long columns, long width)
+static void copy_out(float *to, const float *from, long rows, long columns, long width, float scale)
 {
-    for (long i = 0; i < rows; i++) memcpy(to + i * columns, from + i * width, sizeof(float) * (size_t)columns);
+    for (long i = 0; i < rows; i++)
+        for (long j = 0; j < columns; j++) to[i * columns + j] = from[i * width + j] * scale;
 }
 
-static void slopes_out(const Slopes *s, const Network *n, Parameters *to)
+static void slopes_out(const Slopes *s, const Network *n, Parameters *to, float scale)
 {
     long V = n->rbm.n_visible, H = n->rbm.n_hidden, R = n->n_recurrent, vw = n->rbm.visible_width;
-    copy_out(to->W, s->W, V, H, n->rbm.hidden_width);
-    copy_out(to->bv, s->biases, 1, V, n->biases_width);
-    copy_out(to->bh, s->biases + vw, 1, H, n->biases_width);
-    copy_out(to->Wuv, s->to_biases, R, V, n->biases_width);
-    copy_out(to->Wuh, s->to_biases + vw, R, H, n->biases_width);
-    copy_out(to->Wvu, s->Wvu, V, R, n->recurrent_width);
-    copy_out(to->Wuu, s->Wuu, R, R, n->recurrent_width);
-    copy_out(to->bu, s->bu, 1, R, n->recurrent_width);
+    copy_out(to->W, s->W, V, H, n->rbm.hidden_width, scale);
+    copy_out(to->bv, s->biases, 1, V, n->biases_width, scale);
+    copy_out(to->bh, s->biases + vw, 1, H, n->biases_width, scale);
+    copy_out(to->Wuv, s->to_biases, R, V, n->biases_width, scale);
+    copy_out(to->Wuh, s->to_biases + vw, R, H, n->biases_width, scale);
+    copy_out(to->Wvu, s->Wvu, V, R, n->recurrent_width, scale);
+    copy_out(to->Wuu, s->Wuu, R, R, n->recurrent_width, scale);
+    copy_out(to->bu, s->bu, 1, R, n->recurrent_width, scale);
 }
 
 static int gradient(const Parameters *parameters, const Update *update, const uint8_t *v, const int64_t *starts,
@@ -297,7 +306,7 @@ static int gradient(const Parameters *parameters, const Update *update, const ui
             for (long i = 0; i < sequences; i++)
                 one_sequence(&network, &slopes, &sequence, update, v + (starts[i] - starts[0]) * parameters->n_visible, starts[i],
                              starts[i + 1] - starts[i], &total);
-            slopes_out(&slopes, &network, result);
+            slopes_out(&slopes, &network, result, update->scale);
             sums[0] = total.cost;
             sums[1] = total.monitor;
             complete = 1;

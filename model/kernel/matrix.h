@@ -65,7 +65,7 @@ static void multiply(long M, long N, long K, const float *a, long a_row, long a_
     }
 }
 
-/* out = bias + x A for one row x (K,) and A (K, width) with padded rows. Not fused: sampling depends on it. */
+/* out = bias + x A for one row x (K,) and A (K, width) with padded rows. */
 #define VECTOR_TIMES_BLOCK(n) \
     static __attribute__((noinline)) void vector_times_block_##n(long K, const float *x, const float *a, long width, \
                                                                  const float *bias, float *out) \
@@ -73,7 +73,7 @@ static void multiply(long M, long N, long K, const float *a, long a_row, long a_
         vf sum[n]; \
         for (int j = 0; j < (n); j++) sum[j] = load(bias + j * LANES); \
         for (long k = 0; k < K; k++, a += width) \
-            for (int j = 0; j < (n); j++) sum[j] += splat(x[k]) * load(a + j * LANES); \
+            for (int j = 0; j < (n); j++) sum[j] = FUSED(splat(x[k]), load(a + j * LANES), sum[j]); \
         for (int j = 0; j < (n); j++) store(out + j * LANES, sum[j]); \
     }
 FOR_EACH_WIDTH(VECTOR_TIMES_BLOCK)

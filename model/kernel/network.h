@@ -11,7 +11,7 @@ enum {
     LONGEST_UNITS = 4096 /* units of a layer at most */
 };
 
-static const float NEVER = -1e30f; /* logit of the padding's units */
+static const float NEVER = -1000; /* logit of the padding's units */
 
 typedef struct {
     Weights rbm;
@@ -28,16 +28,26 @@ static void copy_rows(float *to, long to_width, const float *from, long rows, lo
         for (long j = 0; j < columns; j++) to[i * to_width + j] = from[i * columns + j] * scale;
 }
 
-/* Tile by tile, so that neither side jumps from line to line of the cache. */
+/* Tiles of 4 x 4 in registers, the rest one by one. */
 static void transpose(float *to, long to_width, const float *from, long from_width, long rows, long columns)
 {
-    const long tile = 8;
-    for (long i = 0; i < rows; i += tile)
-        for (long j = 0; j < columns; j += tile) {
-            long last_row = i + tile < rows ? i + tile : rows, last_column = j + tile < columns ? j + tile : columns;
-            for (long r = i; r < last_row; r++)
-                for (long c = j; c < last_column; c++) to[c * to_width + r] = from[r * from_width + c];
+    typedef float tile __attribute__((vector_size(16), may_alias, aligned(4)));
+    long whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
+    for (long i = 0; i < whole_rows; i += 4)
+        for (long j = 0; j < whole_columns; j += 4) {
+            const float *corner = from + i * from_width + j;
+            tile a = *(const tile *)corner, b = *(const tile *)(corner + from_width);
+            tile c = *(const tile *)(corner + 2 * from_width), d = *(const tile *)(corner + 3 * from_width);
+            tile ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+            tile cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+            float *column = to + j * to_width + i;
+            *(tile *)column = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+            *(tile *)(column + to_width) = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+            *(tile *)(column + 2 * to_width) = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+            *(tile *)(column + 3 * to_width) = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
         }
+    for (long i = 0; i < rows; i++)
+        for (long j = i < whole_rows ? whole_columns : 0; j < columns; j++) to[j * to_width + i] = from[i * from_width + j];
 }
 
 static void network_free(Network *network)

@@ -27,7 +27,8 @@ INLINE Key key_of(uint64_t stream, uint64_t frame)
     return (Key){(uint32_t)z, (uint32_t)(z >> 32)};
 }
 
-/* Numbers `counter` to `counter + LANES - 1` of the key, uniform in (0, 1): odd multiples of 2^-24. */
+/* Numbers `counter` to `counter + LANES - 1` of the key, uniform in (0, 1): odd multiples of 2^-24. Only the upper bits
+ * of the hash are used, so it does without its last round, which would mix them into the lower ones. */
 INLINE vf uniform(Key key, uint32_t counter)
 {
     vu x = lane_numbers(0) + (counter + key.first);
@@ -36,7 +37,6 @@ INLINE vf uniform(Key key, uint32_t counter)
     x ^= x >> 15;
     x += key.second;
     x *= 0xd35a2d97u;
-    x ^= x >> 15;
     vf from_one_to_two = (vf)((x >> 9) | 0x3f800000u);
     return from_one_to_two - splat(1.0f - 0x1p-24f);
 }
