@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from service.schemas import GenerationDetail, GenerationView, PieceView
@@ -28,6 +29,16 @@ def render(store: ArtefactStore, key: str, media_type: str, headers: dict[str, s
     data = MAKERS[media_type](store, key)
     disposition = f'inline; filename="{key}{SUFFIXES[media_type]}"'
     return Response(data, media_type=media_type, headers={"Content-Disposition": disposition, **(headers or {})})
+
+
+async def answer(store: ArtefactStore, key: str, media_type: str, headers: dict[str, str]) -> Response:
+    """What `render` gives for a generation that was just made.
+
+    In a thread of its own, unless all there is to do is to read a small local file, which takes less time than that.
+    """
+    if media_type == MIDI and store.is_local:
+        return render(store, key, media_type, headers)
+    return await run_in_threadpool(render, store, key, media_type, headers)
 
 
 def view(record: dict[str, Any]) -> GenerationView:

@@ -55,6 +55,11 @@ class ArtefactStore:
         self._model_names: dict[str, str] = {}
         self._known_model = lru_cache(RECORDS_KEPT)(self._read_model)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the files lie on this machine, or in what is mounted as if they did."""
+        return isinstance(self._files, LocalFiles)
+
     # --- artefacts --------------------------------------------------------------------------------------------
 
     def publish(self, kind: str, key: str, record: dict[str, Any], files: dict[str, bytes]) -> None:

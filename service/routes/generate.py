@@ -10,7 +10,7 @@ from service.deps import BrokerDep, SettingsDep, StoreDep
 from service.forms import media_type, parse_json, read_json
 from service.jobs import accepted, problem_of
 from service.negotiation import choose_media_type, preferred_wait
-from service.pieces import FORMS, FORMS_OF_SEVERAL, render
+from service.pieces import FORMS, FORMS_OF_SEVERAL, answer
 from service.problems import ProblemError
 from worker.errors import ParameterError
 from worker.protocol import GenerateJob, GenerateParams, JobView, Kind, Status, complete
@@ -68,7 +68,7 @@ async def generate(
     if view.status is not Status.SUCCEEDED:
         raise problem_of(view)
     headers["Location"] = f"/generations/{view.id}"
-    return await run_in_threadpool(render, store, view.id, form, headers)
+    return await answer(store, view.id, form, headers)
 
 
 def _job(params: GenerateParams, settings: Settings, store: ArtefactStore) -> GenerateJob:

@@ -11,7 +11,7 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz", operation_id="healthz")
-def healthz() -> Health:
+async def healthz() -> Health:
     """200 while the process is alive."""
     return Health(status="alive")
 
