@@ -1,0 +1,234 @@
+"""How well a model predicts pieces that it was not trained on, and how its own pieces compare with them.
+
+All figures of prediction are means over frames, in which every frame counts equally, the first of a piece included
+(Boulanger-Lewandowski et al. 2012; a mean of means by piece is another figure):
+
+- `log_likelihood`: nats per frame, forward annealed importance sampling, which is too high on average;
+  `log_likelihood_reverse`: from the other side, the lower of two starts (model/likelihood.py).
+- `accuracy`: expected TP / max(notes there, notes predicted) of a frame drawn from its RBM, 1 where both are silent.
+  It reproduces the table of the 2012 paper. `accuracy_bay`: expected TP / (TP + FP + FN), both sums over all frames
+  (Bay, Ehmann and Downie 2009). `copy_accuracy…`: the same for a prediction that copies the frame before.
+- `pseudo_log_likelihood`: the tutorial's monitor, with chains of 15 steps from the data; `…_from_zeros`: with chains of
+  25 steps from zeros, as generation runs them.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.conditionals import Conditionals, conditionals
+from model.corpus import PackedRolls
+from model.errors import CorpusError, Stopped
+from model.kernel import Frames, Kernel, stream_of
+from model.likelihood import Annealer, Annealing, Values, annealer, log_likelihood, softplus
+from model.parameters import Parameters
+from model.pianoroll import Roll
+from model.sampler import OnStep, sampler
+from model.statistics import describe, overlap
+
+TUTORIAL_STEPS, GENERATION_STEPS = 15, 25
+PREDICTION_STEPS = 100
+FRAMES_AT_ONCE = 2048
+LONGEST_PIECE = 200
+
+Scores = dict[str, Values]
+"""Figures of some frames by name, each (frames,)."""
+OnProgress = Callable[[int, int], None]
+"""Takes how many of how many frames are done."""
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How thoroughly a model is evaluated."""
+
+    annealing: Annealing = field(default_factory=Annealing)
+    frames: int | None = None
+    """Most frames to score, drawn at random from all; None: every frame."""
+    predictions: int = 10
+    """Frames drawn from each RBM for the accuracy."""
+    pieces: int = 100
+    """Pieces sampled for the comparison with the corpus; 0: no comparison."""
+    seed: int = 0
+
+
+class Match(NamedTuple):
+    """How predicted frames agree with those that are there, each (frames,)."""
+
+    accuracy: Values
+    hits: Values
+    """TP."""
+    union: Values
+    """TP + FP + FN."""
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate` finds."""
+
+    figures: dict[str, float]
+    """Of prediction, by name."""
+    music: dict[str, dict[str, float]]
+    """Means of `samples` and of the `corpus`, and the `overlap` of their distributions (model/statistics.py)."""
+
+
+def evaluate(
+    parameters: Parameters,
+    rolls: PackedRolls,
+    config: EvaluationConfig,
+    device: str = "cpu",
+    kernel: Kernel | None = None,
+    *,
+    on_progress: OnProgress = lambda _done, _total: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Evaluation:
+    """All figures of a model on some pieces; a seed gives the same on the same device and kernel, whatever the threads.
+
+    Raises:
+        CorpusError: there is no frame to score.
+        Stopped: `should_stop` said so, which is asked every few seconds.
+    """
+    if not rolls.n_frames:
+        raise CorpusError("there is nothing to evaluate on: no piece has a single frame")
+    compiled = kernel if device == "cpu" else None
+    runner = annealer(device, compiled)
+    wanted = _wanted(rolls.n_frames, config)
+    scores: list[Scores] = []
+    done = 0
+    for c, previous in _frames_to_score(parameters, rolls, wanted, compiled):
+        on_progress(done, len(wanted))
+        if should_stop():
+            raise Stopped
+        scores.append(score(runner, c, previous, config, done))
+        done += len(c)
+    on_progress(done, len(wanted))
+    music = compare(parameters, rolls, config, device, compiled, lambda _: should_stop()) if config.pieces else {}
+    return Evaluation(summarize(scores, rolls.n_frames), music)
+
+
+def _wanted(n_frames: int, config: EvaluationConfig) -> NDArray[np.int64]:
+    """Numbers of the frames to score, in order."""
+    if config.frames is None or config.frames >= n_frames:
+        return np.arange(n_frames)
+    return np.sort(np.random.default_rng(config.seed).choice(n_frames, config.frames, replace=False))
+
+
+def _frames_to_score(
+    parameters: Parameters, rolls: PackedRolls, wanted: NDArray[np.int64], kernel: Kernel | None
+) -> Iterator[tuple[Conditionals, Frames]]:
+    """The wanted frames' conditionals with the frames before them, block by block."""
+    for first, last in _blocks(rolls):
+        begin, end = rolls.offsets[[first, last]]
+        rows = wanted[np.searchsorted(wanted, begin) : np.searchsorted(wanted, end)] - begin
+        if not len(rows):
+            continue
+        pieces = rolls[first:last]
+        c = conditionals(parameters, pieces, kernel)
+        previous = np.concatenate([_delayed(piece) for piece in pieces])
+        for start in range(0, len(rows), FRAMES_AT_ONCE):
+            some = rows[start : start + FRAMES_AT_ONCE]
+            yield c.take(some), previous[some]
+
+
+def _blocks(rolls: PackedRolls) -> Iterator[tuple[int, int]]:
+    """Pieces `first` to `last` whose frames together are about `FRAMES_AT_ONCE`."""
+    first = 0
+    for last in range(1, len(rolls) + 1):
+        if rolls.offsets[last] - rolls.offsets[first] >= FRAMES_AT_ONCE or last == len(rolls):
+            yield first, last
+            first = last
+
+
+def _delayed(roll: Roll) -> Roll:
+    """Each frame's predecessor, silence for the first."""
+    return np.concatenate([np.zeros_like(roll[:1]), roll[:-1]])
+
+
+def score(runner: Annealer, c: Conditionals, previous: Frames, config: EvaluationConfig, first: int = 0) -> Scores:
+    """The figures of some frames, of which `previous` (frames, n_visible) are the ones before.
+
+    Frame i takes the random numbers of frame `first + i`.
+    """
+    streams = (stream_of(config.seed, number) for number in count(3))  # the likelihood has the first three
+
+    def chains(start: Frames, steps: int) -> Frames:
+        return gibbs(runner, c, start, steps, next(streams), first)
+
+    zeros = np.zeros_like(c.v)
+    likelihood = log_likelihood(runner, c, config.annealing, config.seed, first)
+    predicted = [match(c.v, chains(zeros, PREDICTION_STEPS)) for _ in range(config.predictions)]
+    expected = Match(*np.mean(predicted, axis=0))
+    return {
+        "forward": likelihood.forward,
+        "reverse_from_data": likelihood.reverse_from_data,
+        "reverse_from_zeros": likelihood.reverse_from_zeros,
+        "monitor": pseudo_log_likelihood(c, chains(c.v, TUTORIAL_STEPS), next(streams)),
+        "monitor_from_zeros": pseudo_log_likelihood(c, chains(zeros, GENERATION_STEPS), next(streams)),
+        **expected._asdict(),
+        **{f"copy_{name}": values for name, values in match(c.v, previous)._asdict().items()},
+    }
+
+
+def gibbs(runner: Annealer, c: Conditionals, start: Frames, steps: int, stream: int, first: int = 0) -> Frames:
+    """Where the Gibbs chains of so many steps end that start at `start` (frames, n_visible)."""
+    v, _ = runner.anneal(c, start, np.ones(steps + 1, np.float32), stream, first)
+    return v
+
+
+def pseudo_log_likelihood(c: Conditionals, v_sample: Frames, stream: int) -> Values:
+    """The tutorial's monitor of each frame, in nats: log p(v) under the visible means one step from `v_sample`."""
+    noise = np.random.default_rng(stream).logistic(size=c.bh.shape)
+    h = noise < c.bh + v_sample @ c.W
+    logits = c.bv + h @ c.W.T
+    values: Values = np.where(c.v, logits, 0).sum(axis=1, dtype=np.float64) - softplus(logits).sum(axis=1)
+    return values
+
+
+def match(v: Frames, predicted: Frames) -> Match:
+    """How predicted frames (frames, n_visible) agree with those that are there."""
+    hits = (v & predicted).sum(axis=1).astype(np.float64)
+    there, given = v.sum(axis=1), predicted.sum(axis=1)
+    most = np.maximum(there, given)
+    return Match(np.where(most > 0, hits / np.maximum(most, 1), 1.0), hits, there + given - hits)
+
+
+def summarize(scores: list[Scores], n_frames: int) -> dict[str, float]:
+    """The figures of the scored frames, of `n_frames` that there are; `standard_error` is that of having drawn some."""
+    values = {name: np.concatenate([block[name] for block in scores]) for name in scores[0]}
+    means = {name: float(array.mean()) for name, array in values.items()}
+    n = len(values["forward"])
+    return {
+        "log_likelihood": means["forward"],
+        "log_likelihood_reverse": min(means["reverse_from_data"], means["reverse_from_zeros"]),
+        "log_likelihood_reverse_from_data": means["reverse_from_data"],
+        "log_likelihood_reverse_from_zeros": means["reverse_from_zeros"],
+        "standard_error": float(values["forward"].std() * np.sqrt((1 - n / n_frames) / n)),
+        "accuracy": means["accuracy"],
+        "accuracy_bay": means["hits"] / means["union"] if means["union"] else 1.0,
+        "copy_accuracy": means["copy_accuracy"],
+        "copy_accuracy_bay": means["copy_hits"] / means["copy_union"] if means["copy_union"] else 1.0,
+        "pseudo_log_likelihood": means["monitor"],
+        "pseudo_log_likelihood_from_zeros": means["monitor_from_zeros"],
+        "frames": n_frames,
+        "frames_scored": n,
+    }
+
+
+def compare(
+    parameters: Parameters,
+    rolls: PackedRolls,
+    config: EvaluationConfig,
+    device: str,
+    kernel: Kernel | None,
+    on_step: OnStep = lambda _: False,
+) -> dict[str, dict[str, float]]:
+    """The model's own pieces against the corpus, beginnings of one length: the median piece's, 200 frames at most."""
+    length = int(min(LONGEST_PIECE, np.median(rolls.lengths)))
+    low, _ = parameters.config.pitch_range
+    long_enough = np.flatnonzero(rolls.lengths >= length).tolist()
+    corpus = describe((rolls.frames(piece, 0, length) for piece in long_enough), low)
+    seeds = range(config.seed, config.seed + config.pieces)
+    samples = describe(sampler(parameters, device, kernel).generate(length, seeds, on_step=on_step), low)
+    return {"samples": samples.means, "corpus": corpus.means, "overlap": overlap(samples, corpus)}
