@@ -1,6 +1,7 @@
 """The `rnnrbm` command. A subcommand is a `Command` in `COMMANDS`: its arguments and one function."""
 
 import argparse
+import json
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from worker.errors import BrokerError, StartError, WorkerError
 from worker.protocol import GenerateParams, Kind, TrainParams
@@ -104,7 +105,35 @@ def _generate(args: argparse.Namespace) -> None:
     args.output.write_bytes(generate(_parsed(GenerateParams, args.config), read_settings(data=args.data)))
 
 
-Params = TypeVar("Params", TrainParams, GenerateParams)
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help=".safetensors file, or id or name of a stored model")
+    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="folder or zip of .mid files, or .npz of rolls")
+    parser.add_argument("--config", default="{}", help="JSON: temperatures, chains, frames, pieces, seed")
+    parser.add_argument("--data", help="artefact store with the model (RNNRBM_DATA, ./var)")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from worker.evaluation import EvaluateParams
+    from worker.offline import evaluate
+
+    params = _parsed(EvaluateParams, args.config)
+    print(json.dumps(evaluate(args.model, args.corpus, params, read_settings(data=args.data)), indent=2))
+
+
+def _conditionals_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help=".safetensors file, or id or name of a stored model")
+    parser.add_argument("rolls", type=Path, metavar="ROLLS", help=".npz of rolls, or folder or zip of .mid files")
+    parser.add_argument("output", type=Path, metavar="OUT", help=".npz file to write: v, W, bv_t, bh_t")
+    parser.add_argument("--data", help="artefact store with the model (RNNRBM_DATA, ./var)")
+
+
+def _conditionals(args: argparse.Namespace) -> None:
+    from worker.offline import write_conditionals
+
+    write_conditionals(args.model, args.rolls, args.output, read_settings(data=args.data))
+
+
+Params = TypeVar("Params", bound=BaseModel)
 
 
 def _parsed(kind: type[Params], text: str) -> Params:
@@ -120,6 +149,10 @@ COMMANDS: Sequence[Command] = (
     Command("worker", "perform jobs of one kind", _worker, _worker_arguments),
     Command("train", "train a model without a queue", _train, _train_arguments),
     Command("generate", "write one piece without a queue", _generate, _generate_arguments),
+    Command("evaluate", "measure a model on pieces that it was not trained on", _evaluate, _evaluate_arguments),
+    Command(
+        "conditionals", "write the RBM of each frame, to check a likelihood", _conditionals, _conditionals_arguments
+    ),
     Command("api", "run the HTTP API", _api),
 )
 

@@ -1,20 +1,33 @@
-"""Training and generation from the command line, without a queue: the same jobs on the same store."""
+"""Training, generation and evaluation from the command line, without a queue: the same jobs on the same store."""
 
 import secrets
 import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
 
+import numpy as np
+
+from model.artefact import from_bytes
+from model.benchmark_rolls import read_benchmark_rolls
+from model.conditionals import conditionals
+from model.config import ModelConfig
+from model.corpus import PackedRolls, read_rolls
+from model.errors import ModelError
+from model.parameters import Parameters
 from worker.context import JobContext, Stop, performing
 from worker.corpora import ingest
 from worker.errors import UploadError, WorkerError
+from worker.evaluation import EvaluateParams, figures
 from worker.protocol import GenerateParams, Kind, Status, TrainJob, TrainParams, complete, new_id
 from worker.runtime import load, prepare
 from worker.settings import Settings
-from worker.store import GENERATION, ArtefactStore
-from worker.uploads import MIDI_SUFFIXES
+from worker.store import GENERATION, MODEL, ArtefactStore
+from worker.uploads import MIDI_SUFFIXES, read_upload
 
 
 class _TerminalContext(JobContext):
@@ -66,6 +79,40 @@ def generate(params: GenerateParams, settings: Settings) -> bytes:
     return store.file(GENERATION, result["generation"], "piece.mid")
 
 
+def evaluate(model: str, corpus: Path, params: EvaluateParams, settings: Settings) -> dict[str, Any]:
+    """Figures of a model, a file or a stored one's id or name, on a folder or zip of MIDI or an .npz of rolls.
+
+    Raises:
+        WorkerError: the model or the corpus cannot be used.
+    """
+    runtime = prepare(Kind.TRAIN, settings)  # like a training it may take all cores
+    with _model_errors():
+        parameters = _read_model(model, settings)
+        rolls = _read_corpus(corpus, parameters.config, settings)
+        return figures(parameters, rolls, params, runtime, _show_progress)
+
+
+def write_conditionals(model: str, rolls: Path, output: Path, settings: Settings) -> None:
+    """Write what anyone needs to check a likelihood, as .npz with one row for each frame of the rolls.
+
+    `v` (frames, n_visible), `W` (n_visible, n_hidden), `bv_t` (frames, n_visible), `bh_t` (frames, n_hidden), float32:
+    frame t of a piece has the RBM of W, bv_t and bh_t, which depend on the piece's earlier frames only.
+
+    Raises:
+        WorkerError: the model or the rolls cannot be used, or the output cannot be written.
+    """
+    runtime = prepare(Kind.TRAIN, settings)
+    with _model_errors():
+        parameters = _read_model(model, settings)
+        pieces = list(_read_corpus(rolls, parameters.config, settings))
+        c = conditionals(parameters, pieces, runtime.compiled)
+    try:
+        with output.open("wb") as file:
+            np.savez(file, allow_pickle=False, v=c.v.astype(np.float32), W=c.W, bv_t=c.bv, bh_t=c.bh)
+    except OSError as error:
+        raise WorkerError(f"{output} cannot be written: {error.strerror}") from error
+
+
 def _midi_files(paths: Sequence[Path]) -> list[Path]:
     """The files named, and those below the folders named."""
     found = []
@@ -95,3 +142,38 @@ def _perform(kind: Kind, job_id: str, params: dict[str, Any], settings: Settings
     if not result:
         raise WorkerError("stopped before there was anything to keep")
     return result
+
+
+@contextmanager
+def _model_errors() -> Iterator[None]:
+    try:
+        yield
+    except ModelError as error:
+        raise WorkerError(str(error)) from error
+
+
+def _read_model(reference: str, settings: Settings) -> Parameters:
+    """The model in a file, or else the stored one of that id or name."""
+    path = Path(reference)
+    if path.is_file():
+        return from_bytes(path.read_bytes())
+    store = ArtefactStore(settings.data)
+    return from_bytes(store.file(MODEL, store.find_model(reference)["id"], "model.safetensors"))
+
+
+def _read_corpus(path: Path, config: ModelConfig, settings: Settings) -> PackedRolls:
+    """The rolls in an .npz, or of the MIDI files in a folder or zip."""
+    if not path.exists():
+        raise UploadError(f"{path} does not exist")
+    if path.is_file() and path.suffix.lower() == ".npz":
+        with path.open("rb") as file:
+            return read_benchmark_rolls(file, config)
+    with read_upload(_opened(_midi_files([path])), settings) as upload:
+        rolls = read_rolls(((piece.name, upload.data(piece)) for piece in upload.pieces), config, strict=False)
+    return replace(rolls, refused=(*((refusal.file, refusal.reason) for refusal in upload.refused), *rolls.refused))
+
+
+def _show_progress(done: int, total: int) -> None:
+    """Tell a terminal how far it is; the figures alone go to the standard output."""
+    if sys.stderr.isatty():
+        print(f"{done:,} of {total:,} frames", end="\r" if done < total else "\n", file=sys.stderr)  # noqa: T201

@@ -1,5 +1,6 @@
 """The command line: training and generation without a queue, and errors in words."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,11 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model.config import Sampling
 from model.midi import read_roll
-from tests.pieces import midi_file
+from tests.pieces import midi_file, piece, zip_file
 
 SMALL = '{"recipe": "tutorial", "epochs": 2, "n_hidden": 8, "n_hidden_recurrent": 6, "name": "mine"}'
 
@@ -41,6 +43,41 @@ def test_a_model_is_trained_and_generates_without_a_queue(folder: Path, tmp_path
     assert len(read_roll(piece.read_bytes(), Sampling(dt=0.3))) == 30
 
 
+def test_a_model_is_evaluated_on_midi_and_on_rolls(folder: Path, tmp_path: Path) -> None:
+    """The same pieces in a zip and as the rolls of a benchmark, under a model by its name and as a file."""
+    store, archive, rolls = tmp_path / "store", tmp_path / "pieces.zip", tmp_path / "rolls.npz"
+    config = SMALL.replace('"tutorial"', '"tutorial", "steps_per_beat": 2')
+    model_id = rnnrbm("train", folder, "--data", store, "--config", config).stdout.splitlines()[-1]
+    file = store / "models" / model_id / "model.safetensors"
+    pieces = [piece(seed) for seed in range(3)]
+    archive.write_bytes(zip_file({f"{seed}.mid": midi_file(seed) for seed in range(3)}))
+    np.savez(
+        rolls, frames=np.packbits(np.concatenate(pieces), axis=1), lengths=np.array([len(roll) for roll in pieces])
+    )
+
+    quick = ("--config", '{"temperatures": 50, "pieces": 2}')
+    by_name = rnnrbm("evaluate", "mine", archive, "--data", store, *quick)
+    by_file = rnnrbm("evaluate", file, rolls, *quick)
+    assert by_name.returncode == by_file.returncode == 0, by_name.stderr + by_file.stderr
+    one, other = json.loads(by_name.stdout), json.loads(by_file.stdout)
+    assert one["frames"] == other["frames"] == 96
+    assert {"log_likelihood", "log_likelihood_reverse", "accuracy", "pseudo_log_likelihood"} <= set(one)
+    assert one["log_likelihood"] == pytest.approx(other["log_likelihood"], abs=1e-3)
+
+    output = tmp_path / "out.npz"
+    assert rnnrbm("conditionals", file, rolls, output).returncode == 0
+    with np.load(output) as found:
+        v, W, bv_t, bh_t = (found[name] for name in ("v", "W", "bv_t", "bh_t"))
+    assert (v == np.concatenate(pieces)).all()
+    assert (W.shape, bv_t.shape, bh_t.shape) == ((88, 8), (96, 88), (96, 8))
+    h = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(float)
+    log_z = [
+        np.logaddexp.reduce(h @ bh + np.logaddexp(0, bv + h @ W.T).sum(1)) for bv, bh in zip(bv_t, bh_t, strict=True)
+    ]
+    log_p = (v * bv_t).sum(1) + np.logaddexp(0, bh_t + v @ W).sum(1) - log_z
+    assert log_p.mean() == pytest.approx(one["log_likelihood"], abs=0.02)
+
+
 def test_ctrl_c_keeps_what_was_learned(folder: Path, tmp_path: Path) -> None:
     config = SMALL.replace('"epochs": 2', '"epochs": 10000')
     command = [sys.executable, "-m", "worker.cli", "train", str(folder), "--data", str(tmp_path / "store"),
@@ -64,6 +101,12 @@ def test_ctrl_c_keeps_what_was_learned(folder: Path, tmp_path: Path) -> None:
         (("train", ".", "--config", "{"), "JSON"),
         (("generate", "x.mid", "--config", '{"model": "none"}'), "there is no model 'none'"),
         (("generate", "x.mid", "--config", '{"length": -1}'), "length"),
+        (("evaluate", "none", "."), "there is no model 'none'"),
+        (("evaluate", "README.md", "."), "not a safetensors file"),
+        (("evaluate", "nottingham", "nowhere"), "nowhere does not exist"),
+        (("evaluate", "nottingham", "README.md"), "none of the files can be used"),
+        (("evaluate", "nottingham", ".", "--config", '{"temperatures": 1}'), "temperatures"),
+        (("conditionals", "nottingham", "nowhere.npz", "x.npz"), "nowhere.npz does not exist"),
     ],
 )
 def test_errors_are_said_in_words_with_status_2(arguments: tuple[str, ...], words: str) -> None:
