@@ -16,25 +16,14 @@ INLINE vf logarithm(vf x)
     vi exponent = ((vi)x - 0x3f3504f3) >> 23;
     vf m = (vf)((vi)x - (exponent << 23));
     vf s = (m - splat(1)) / (m + splat(1)), square = s * s;
-    vf series = splat(1 / 7.0f) + square * splat(1 / 9.0f);
-    series = splat(1 / 5.0f) + square * series;
-    series = splat(1 / 3.0f) + square * series;
-    series = splat(1) + square * series;
-    return __builtin_convertvector(exponent, vf) * splat(0.693147181f) + splat(2) * s * series;
+    vf series = MULTIPLY_ADD(square, splat(1 / 9.0f), splat(1 / 7.0f));
+    series = MULTIPLY_ADD(square, series, splat(1 / 5.0f));
+    series = MULTIPLY_ADD(square, series, splat(1 / 3.0f));
+    series = MULTIPLY_ADD(square, series, splat(1));
+    return MULTIPLY_ADD(__builtin_convertvector(exponent, vf), splat(0.693147181f), splat(2) * s * series);
 }
 
-/* The sum of the rows whose bit is set, in `n` vectors of registers. */
-INLINE void sum_rows(vf *sum, int n, const float *rows, long width, const uint64_t *bits, long count)
-{
-    for (int j = 0; j < n; j++) sum[j] = splat(0);
-    for (long w = 0; w < count; w++) {
-        const float *first = rows + w * WORD * width;
-        for (uint64_t rest = bits[w]; rest; rest &= rest - 1) {
-            const float *row = first + __builtin_ctzll(rest) * width;
-            for (int j = 0; j < n; j++) sum[j] += load(row + j * LANES);
-        }
-    }
-}
+static const float ZEROS[WIDEST * LANES] __attribute__((aligned(4 * PAD)));
 
 /* Two neighbouring inverse temperatures. */
 typedef struct {
@@ -51,16 +40,16 @@ typedef struct {
     { \
         vf sum[n], linear = splat(0), numerator = splat(1), denominator = splat(1); \
         uint64_t word = 0; \
-        sum_rows(sum, n, rows, width, v, count); \
+        add_rows(sum, n, ZEROS, rows, width, v, count); \
         for (int j = 0; j < (n); j++) { \
-            vf x = load(bias + j * LANES) + splat(b.before) * sum[j], y = load(bias + j * LANES) + splat(b.after) * sum[j]; \
+            vf bh = load(bias + j * LANES), x = MULTIPLY_ADD(splat(b.before), sum[j], bh), y = FUSED(splat(b.after), sum[j], bh); \
             vf positive_x = MAXIMUM(x, splat(0)), positive_y = MAXIMUM(y, splat(0)); \
             vf rest_x = exponential(x - positive_x - positive_x), rest_y = exponential(y - positive_y - positive_y); \
             linear += positive_y - positive_x; \
-            denominator *= splat(1) + rest_x; \
-            numerator *= splat(1) + rest_y; \
+            denominator = MULTIPLY_ADD(denominator, rest_x, denominator); \
+            numerator = MULTIPLY_ADD(numerator, rest_y, numerator); \
             vf u = uniform(key, counter + (uint32_t)(unit + j * LANES)); \
-            word |= SMALLER(u * (splat(1) + rest_y), choose(y < splat(0), rest_y, splat(1))) << (j * LANES % WORD); \
+            word |= SMALLER(FUSED(u, rest_y, u), choose(y < splat(0), rest_y, splat(1))) << (j * LANES % WORD); \
             if ((j + 1) * LANES % WORD == 0 || j + 1 == (n)) { \
                 h[j * LANES / WORD] = word; \
                 word = 0; \
@@ -77,12 +66,12 @@ FOR_EACH_WIDTH(ANNEAL_HIDDEN)
                                                              long count, uint64_t *v, long unit, float b, Key key, \
                                                              uint32_t counter) \
     { \
-        vf sum[n]; \
+        vf u[n], sum[n]; \
         uint64_t word = 0; \
-        sum_rows(sum, n, rows, width, h, count); \
+        for (int j = 0; j < (n); j++) u[j] = uniform(key, counter + (uint32_t)(unit + j * LANES)); \
+        add_rows(sum, n, ZEROS, rows, width, h, count); \
         for (int j = 0; j < (n); j++) { \
-            vf logits = load(bias + j * LANES) + splat(b) * sum[j]; \
-            word |= bernoulli(logits, key, counter + (uint32_t)(unit + j * LANES)) << (j * LANES % WORD); \
+            word |= on(FUSED(splat(b), sum[j], load(bias + j * LANES)), u[j]) << (j * LANES % WORD); \
             if ((j + 1) * LANES % WORD == 0 || j + 1 == (n)) { \
                 v[j * LANES / WORD] = word; \
                 word = 0; \
