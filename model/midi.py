@@ -7,7 +7,9 @@ its own conversion is in float32, too coarse for a frame's edge after some minut
 Files are written by model.midi_writer, which also says how a piece's end is marked.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,12 +116,71 @@ def read_roll(
     """
     bounds = bounds or Bounds()
     notes, info = parse(data, bounds)
+    return _roll(notes, _frames(info, sampling, bounds), sampling, pitch_range)
+
+
+class TrackRolls(Sequence[Roll]):
+    """A piece's roll, and that of each of its tracks, made when it is asked for; all are (frames, n_visible).
+
+    The tracks are those that sound a note, drums left out, in the order of the file and numbered from 0. A track that
+    plays on several channels or with several programs counts as several, in the order of channel and program; so the
+    channels of a format 0 file are tracks.
+    """
+
+    def __init__(self, tracks: Sequence[Notes], roll: Roll, sampling: Sampling, pitch_range: tuple[int, int]) -> None:
+        self.roll = roll
+        self._tracks = tracks
+        self._sampling = sampling
+        self._pitch_range = pitch_range
+
+    def __len__(self) -> int:
+        return len(self._tracks)
+
+    @overload
+    def __getitem__(self, index: int) -> Roll: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Roll]: ...
+    def __getitem__(self, index: int | slice) -> Roll | list[Roll]:
+        chosen = self._tracks[index]
+        return self._roll(chosen) if isinstance(chosen, Notes) else [self._roll(notes) for notes in chosen]
+
+    def _roll(self, notes: Notes) -> Roll:
+        return _roll(notes, len(self.roll), self._sampling, self._pitch_range)
+
+
+def read_track_rolls(
+    data: bytes, sampling: Sampling, pitch_range: tuple[int, int] = PIANO, bounds: Bounds | None = None
+) -> TrackRolls:
+    """A MIDI file's bytes, track by track, for a model to play on from or to fill in.
+
+    Where `read_roll` leaves out a note outside `pitch_range`, here it is an error. Raises MidiError.
+    """
+    bounds = bounds or Bounds()
+    notes, info = parse(data, bounds)
+    low, high = pitch_range
+    if info.lowest < low or info.highest >= high:
+        raise MidiError(
+            f"the piece's notes go from {info.lowest} to {info.highest}, and the model has only {low} to {high - 1}: "
+            "transpose the piece, or leave out the notes beyond"
+        )
+    roll = _roll(notes, _frames(info, sampling, bounds), sampling, pitch_range)
+    score = _read_score(data)
+    tracks = [_collect(score, [track]) for track in score.tracks if not track.is_drum]
+    return TrackRolls([track for track in tracks if len(track.start)], roll, sampling, pitch_range)
+
+
+def _frames(info: PieceInfo, sampling: Sampling, bounds: Bounds) -> int:
+    """Rows of the roll, if they are within bounds."""
     frames = info.frames(sampling)
     if frames > bounds.max_frames:
         raise MidiError(
             f"the piece has {frames:,} frames at this time step; at most {bounds.max_frames:,} are read: "
             "choose a longer time step or cut the piece"
         )
+    return frames
+
+
+def _roll(notes: Notes, frames: int, sampling: Sampling, pitch_range: tuple[int, int]) -> Roll:
     start, end = (notes.positions(ticks, sampling) for ticks in (notes.start, notes.end))
     return from_notes(start, end, notes.pitch, frames=frames, pitch_range=pitch_range)
 

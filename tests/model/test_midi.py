@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from model.config import Sampling
 from model.errors import MidiError
-from model.midi import Bounds, describe, read_roll
+from model.midi import Bounds, describe, read_roll, read_track_rolls
 from model.midi_writer import ALL_NOTES_OFF, write_midi
 from tests.midi_files import END, FURTHEST, chunk, control, event, midi, note, quantity, tempo
 
@@ -226,3 +226,46 @@ def test_the_helper_writes_the_quantities_of_the_standard():
     table = {0: "00", 0x7F: "7f", 0x80: "8100", 0x2000: "c000", 0x1FFFFF: "ffff7f", FURTHEST: "ffffff7f"}
     assert {value: quantity(value).hex() for value in table} == table
     assert midi(b"").endswith(END)
+
+
+def track_cells(data: bytes) -> list[list[tuple[int, int]]]:
+    """(beat, pitch) of the sounding cells of each track."""
+    return [[(int(beat), int(key) + 21) for beat, key in np.argwhere(roll)] for roll in read_track_rolls(data, BEATS)]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (midi(note(72), note(60, 960)), [[(0, 72)], [(0, 60), (1, 60)]]),
+        (midi(tempo(400_000), note(72), control(7), note(60)), [[(0, 72)], [(0, 60)]]),
+        (midi(note(40, channel=9), note(72), note(60)), [[(0, 72)], [(0, 60)]]),
+        (midi(note(72, channel=3), note(60, channel=1)), [[(0, 72)], [(0, 60)]]),
+        (midi(note(72, channel=1) + note(60, channel=0), note(50)), [[(1, 60)], [(0, 72)], [(0, 50)]]),
+        (midi(note(72, channel=1) + note(60, channel=0), form=0), [[(1, 60)], [(0, 72)]]),
+        (midi(note(72) + event(0, 0xC0, 9) + note(60)), [[(0, 72)], [(1, 60)]]),
+    ],
+    ids=["two", "those without notes", "drums", "channels", "several channels in a track", "format 0", "programs"],
+)
+def test_tracks_are_those_that_sound_in_the_order_of_the_file(data, expected):
+    assert track_cells(data) == expected
+
+
+def test_the_tracks_of_a_piece_make_up_its_roll_and_are_as_long():
+    data = midi(note(72, 960), note(60) + note(64, 480, delta=960))
+    tracks = read_track_rolls(data, BEATS)
+    np.testing.assert_array_equal(tracks.roll, read_roll(data, BEATS))
+    np.testing.assert_array_equal(np.logical_or(*tracks), tracks.roll)
+    assert [roll.shape for roll in tracks] == [(4, 88)] * 2
+
+
+@pytest.mark.parametrize("pitch", [59, 72])
+def test_a_note_that_the_model_does_not_have_is_an_error_where_a_piece_is_played_on(pitch):
+    data = midi(note(60), note(pitch))
+    assert len(read_track_rolls(data, BEATS)) == 2
+    with pytest.raises(MidiError, match=rf"{pitch}.* the model has only 60 to 71"):
+        read_track_rolls(data, BEATS, (60, 72))
+
+
+def test_a_piece_of_too_many_frames_is_refused_track_by_track_too():
+    with pytest.raises(MidiError, match="frames at this time step"):
+        read_track_rolls(midi(note(60, 4800)), BEATS, bounds=Bounds(max_frames=9))
