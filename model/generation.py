@@ -3,15 +3,20 @@
 The plain version, in PyTorch: for GPUs, for machines without the compiled kernel, and as that kernel's oracle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import softplus
 
 from model.errors import Stopped
+from model.infilling import PARTICLES, LogWeights, fill_in, penalties
 from model.kernel import Frames
-from model.parameters import Parameters
-from model.rbm import logistic_noise
+from model.parameters import Array, Parameters
+from model.pianoroll import Roll
+from model.rbm import bernoulli, gibbs_chain, logistic_noise
 from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import OnStep
 
@@ -32,35 +37,72 @@ class PlainSampler:
         *,
         gibbs_steps: int = 25,
         temperature: float = 1.0,
+        primer: Roll | None = None,
         on_step: OnStep | None = None,
     ) -> Frames:
-        """One piece after another: (pieces, length, n_visible)."""
+        """One piece after another: (pieces, frames of the primer + length, n_visible)."""
+        rolls = []
+        beginning = np.zeros((0, self.parameters.config.n_visible), np.bool_) if primer is None else primer
+        for index, seed in enumerate(seeds):
+            ask = _asking(on_step, index * length)
+            piece = generate(self.network, length, seed, gibbs_steps, temperature, beginning, ask)
+            rolls.append(np.concatenate([beginning, piece]))
+        return np.stack(rolls)
+
+    def infill(
+        self,
+        source: Roll,
+        kept: Roll,
+        seeds: Sequence[int],
+        *,
+        particles: int = PARTICLES,
+        gibbs_steps: int = 25,
+        temperature: float = 1.0,
+        on_step: OnStep | None = None,
+    ) -> Frames:
+        """One piece after another: (pieces, frames, n_visible)."""
         rolls = []
         for index, seed in enumerate(seeds):
-
-            def ask(step: int, before: int = index * length) -> bool:
-                return on_step is not None and on_step(before + step)
-
-            rolls.append(generate(self.network, length, seed, gibbs_steps, temperature, ask))
+            own = _PlainParticles(self.network, seed, particles, gibbs_steps, temperature)
+            ask = _asking(on_step, index * len(source))
+            rolls.append(fill_in(own, particles, source, kept, seed, ask))
         return np.stack(rolls)
+
+
+def _asking(on_step: OnStep | None, before: int) -> Callable[[int], None]:
+    """What to call with the number of a piece's frames that are done, after `before` frames of other pieces."""
+
+    def ask(step: int) -> None:
+        if on_step is not None and on_step(before + step):
+            raise Stopped
+
+    return ask
 
 
 @torch.no_grad()
 def generate(
-    network: RnnRbmNetwork, length: int, seed: int, gibbs_steps: int, temperature: float, on_step: OnStep
+    network: RnnRbmNetwork,
+    length: int,
+    seed: int,
+    gibbs_steps: int,
+    temperature: float,
+    primer: Roll,
+    before_frame: Callable[[int], None],
 ) -> Frames:
-    """One piece (length, n_visible); `on_step(t)` is called before each frame, and a true answer raises `Stopped`."""
+    """The frames that follow a primer (any number, n_visible): (length, n_visible).
+
+    `before_frame(t)` is called before each frame; what it raises ends the work.
+    """
     device = network.W.device
     generator = torch.Generator(device).manual_seed(seed)
     W = network.W / temperature  # (n_visible, n_hidden)
     WT = W.T.contiguous()
     n_visible, n_hidden = W.shape
     roll = torch.zeros(length, n_visible, dtype=torch.bool, device=device)
-    u = network.initial_state(1)
+    u = _state_after(network, primer)
     v, h = W.new_empty(1, n_visible), W.new_empty(1, n_hidden)
     for t in range(length):
-        if on_step(t):
-            raise Stopped
+        before_frame(t)
         bv_t, bh_t = (bias / temperature for bias in network.conditional_biases(u))
         noise = logistic_noise((gibbs_steps, n_hidden + n_visible), generator, W)
         v.zero_()
@@ -70,3 +112,65 @@ def generate(
         u = network.next_state(v, u)
         roll[t] = v[0] > 0
     return roll.cpu().numpy()
+
+
+def _state_after(network: RnnRbmNetwork, primer: Roll) -> Tensor:
+    """The state that frames (frames, n_visible) lead to from the beginning: (1, n_hidden_recurrent)."""
+    u = network.initial_state(1)
+    for v in torch.from_numpy(primer).to(network.W):
+        u = network.next_state(v[None], u)
+    return u
+
+
+class _PlainParticles:
+    """See `model.infilling.Particles`."""
+
+    def __init__(self, network: RnnRbmNetwork, seed: int, n: int, gibbs_steps: int, temperature: float) -> None:
+        self._network = network
+        self._generator = torch.Generator(network.W.device).manual_seed(seed)
+        self._u = network.initial_state(n)  # (particles, n_hidden_recurrent)
+        self._gibbs_steps = gibbs_steps
+        self._temperature = temperature
+
+    @torch.no_grad()
+    def draw(self, t: int, kept: NDArray[np.bool_], source: NDArray[np.bool_]) -> tuple[Frames, LogWeights]:  # noqa: ARG002
+        network, k = self._network, self._gibbs_steps
+        W, bv_t, bh_t = (x / self._temperature for x in (network.W, *network.conditional_biases(self._u)))
+        v, log_weights = clamped_chain(W, bv_t, bh_t, kept, source, penalties(k, kept), k, self._generator)
+        self._u = network.next_state(v, self._u)
+        return v.bool().cpu().numpy(), log_weights.cpu().numpy()
+
+    def select(self, chosen: NDArray[np.intp]) -> None:
+        self._u = self._u[torch.from_numpy(chosen).to(self._u.device)]
+
+
+@torch.no_grad()
+def clamped_chain(
+    W: Tensor,
+    bv: Tensor,
+    bh: Tensor,
+    kept: NDArray[np.bool_],
+    source: NDArray[np.bool_],
+    costs: Array,
+    k: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Visible units that are as `source` where `kept`, (rows, n_visible), and their log weights (rows,), float64.
+
+    W: (n_visible, n_hidden), bv: (rows, n_visible), bh: (rows, n_hidden), kept and source: (n_visible,). The chains
+    start from zeros and go k free steps, then one at each of `costs` (`model.infilling.penalties`). The weights are
+    those of annealed importance sampling, with the visible units summed out: their mean is the probability of the
+    kept cells.
+    """
+    given, value = (torch.from_numpy(cells).to(W) for cells in (kept, source))
+    direction = given * (2 * value - 1)  # 1: kept and sounding, -1: kept and silent, 0: free
+    v = gibbs_chain(torch.zeros_like(bv), W, bv, bh, k, generator)
+    log_weights = torch.zeros(len(bv), dtype=torch.float64, device=W.device)
+    before = 0.0
+    for after in costs.tolist():
+        logits = bv + bernoulli(bh + v @ W, generator) @ W.T
+        otherwise = -direction * logits
+        log_weights += (given * (softplus(otherwise - after) - softplus(otherwise - before))).sum(-1)
+        v = bernoulli(logits + after * direction, generator)
+        before = after
+    return torch.where(given > 0, value, v), log_weights

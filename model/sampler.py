@@ -10,10 +10,13 @@ from threading import Event
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.errors import Stopped
-from model.kernel import Frames, Kernel
+from model.infilling import PARTICLES, LogWeights, fill_in, penalties
+from model.kernel import Clamp, Frames, Kernel, stream_of
 from model.parameters import Parameters
+from model.pianoroll import Roll
 
 OnStep = Callable[[int], bool]
 
@@ -36,13 +39,36 @@ class Sampler(Protocol):
         *,
         gibbs_steps: int = 25,
         temperature: float = 1.0,
+        primer: Roll | None = None,
         on_step: OnStep | None = None,
     ) -> Frames:
-        """A piece of `length` frames for each seed: (pieces, length, n_visible).
+        """A piece for each seed: the primer (its frames, n_visible), if any, and `length` frames that follow it.
 
-        Each frame's chain starts from zeros, as the tutorial's does; `temperature` divides the RBM's energy. A piece
-        depends on its seed, not on the others. `on_step(t)` is called now and then with the number of frames that are
-        done, of all pieces together.
+        The pieces are (pieces, frames of the primer + length, n_visible). Each frame's chain starts from zeros, as the
+        tutorial's does; `temperature` divides the RBM's energy. A piece depends on its seed, not on the others.
+        `on_step(t)` is called now and then with the number of frames that are done, of all pieces together.
+
+        Raises:
+            Stopped: `on_step` said so.
+        """
+        ...
+
+    def infill(
+        self,
+        source: Roll,
+        kept: Roll,
+        seeds: Sequence[int],
+        *,
+        particles: int = PARTICLES,
+        gibbs_steps: int = 25,
+        temperature: float = 1.0,
+        on_step: OnStep | None = None,
+    ) -> Frames:
+        """A piece for each seed, as `source` where `kept` says so and sampled elsewhere: (pieces, frames, n_visible).
+
+        source, kept: (frames, n_visible). A frame takes at most `particles` times 2 `gibbs_steps` + 1 Gibbs steps;
+        model.infilling says what for. A piece depends on its seed, not on the others; `on_step` is called as in
+        `generate`.
 
         Raises:
             Stopped: `on_step` said so.
@@ -74,46 +100,124 @@ class CompiledSampler:
         *,
         gibbs_steps: int = 25,
         temperature: float = 1.0,
+        primer: Roll | None = None,
         on_step: OnStep | None = None,
     ) -> Frames:
-        """See `Sampler`."""
+        """See `Sampler`. Frame t takes the same random numbers with a primer and without."""
         config = self.parameters.config
         groups = [range(i, min(i + PIECES_AT_ONCE, len(seeds))) for i in range(0, len(seeds), PIECES_AT_ONCE)]
-        n_frames = int(SLICE_WORK / (gibbs_steps * config.n_visible * config.n_hidden * PIECES_AT_ONCE)) or 1
-        rolls = np.empty((len(seeds), length, config.n_visible), np.bool_)
-        done = [0] * len(groups)
-        stop = Event()
+        n_frames = self._slice(gibbs_steps * PIECES_AT_ONCE)
+        start = 0 if primer is None else len(primer)
+        rolls = np.empty((len(seeds), start + length, config.n_visible), np.bool_)
+        state = np.zeros(config.n_hidden_recurrent, np.float32)
+        if primer is not None:
+            rolls[:, :start] = primer
+            state = self._kernel.state_after(self.parameters, rolls[0, :start])
 
-        def ask() -> None:
-            if on_step is not None and on_step(sum(done)):
-                stop.set()
-                raise Stopped
-
-        def sample(index: int, between: Callable[[], None]) -> None:
+        def sample(index: int, report: Report) -> None:
             pieces = groups[index]
             own = np.array([seeds[piece] for piece in pieces], np.uint64)
-            states = np.zeros((len(pieces), config.n_hidden_recurrent), np.float32)
-            for first in range(0, length, n_frames):
-                between()
-                if stop.is_set():
-                    return
-                last = min(first + n_frames, length)
+            states = np.tile(state, (len(pieces), 1))
+            for first in range(start, start + length, n_frames):
+                last = min(first + n_frames, start + length)
                 rolls[pieces.start : pieces.stop, first:last] = self._kernel.generate(
                     self.parameters, own, states, first, last, gibbs_steps, temperature
                 )
-                done[index] += len(pieces) * (last - first)
+                report(len(pieces) * (last - start))
 
-        if len(groups) == 1:
-            sample(0, ask)
-        else:
-            _in_threads(sample, len(groups), ask)
+        _perform(sample, len(groups), on_step)
         return rolls
 
+    def infill(
+        self,
+        source: Roll,
+        kept: Roll,
+        seeds: Sequence[int],
+        *,
+        particles: int = PARTICLES,
+        gibbs_steps: int = 25,
+        temperature: float = 1.0,
+        on_step: OnStep | None = None,
+    ) -> Frames:
+        """See `Sampler`."""
+        n_frames = self._slice(particles * (2 * gibbs_steps + 1))
+        rolls = np.empty((len(seeds), *source.shape), np.bool_)
 
-def _in_threads(task: Callable[[int, Callable[[], None]], None], n: int, ask: Callable[[], None]) -> None:
+        def sample(index: int, report: Report) -> None:
+            def before_frame(t: int) -> None:
+                if t and t % n_frames == 0:
+                    report(t)
+
+            seed = seeds[index]
+            own = _CompiledParticles(self.parameters, self._kernel, seed, particles, gibbs_steps, temperature)
+            rolls[index] = fill_in(own, particles, source, kept, seed, before_frame)
+            report(len(source))
+
+        _perform(sample, len(seeds), on_step)
+        return rolls
+
+    def _slice(self, steps: int) -> int:
+        """Frames between two looks at `on_step`, if one takes that many Gibbs steps."""
+        config = self.parameters.config
+        return int(SLICE_WORK / (steps * config.n_visible * config.n_hidden)) or 1
+
+
+class _CompiledParticles:
+    """See `model.infilling.Particles`."""
+
+    def __init__(
+        self, parameters: Parameters, kernel: Kernel, seed: int, n: int, gibbs_steps: int, temperature: float
+    ) -> None:
+        self._parameters = parameters
+        self._kernel = kernel
+        self._streams = np.array([stream_of(seed, particle) for particle in range(n)], np.uint64)
+        self._states = np.zeros((n, parameters.config.n_hidden_recurrent), np.float32)
+        self._gibbs_steps = gibbs_steps
+        self._temperature = temperature
+
+    def draw(self, t: int, kept: NDArray[np.bool_], source: NDArray[np.bool_]) -> tuple[Frames, LogWeights]:
+        clamp = Clamp(kept[None], source[None], penalties(self._gibbs_steps, kept))
+        rolls, log_weights = self._kernel.clamped(
+            self._parameters, self._streams, self._states, t, clamp, self._gibbs_steps, self._temperature
+        )
+        return rolls[:, 0], log_weights
+
+    def select(self, chosen: NDArray[np.intp]) -> None:
+        self._states = self._states[chosen]
+
+
+Report = Callable[[int], None]
+"""Takes how many frames a task has done; raises `Stopped` if the caller of the sampler wants an end."""
+
+
+def _perform(task: Callable[[int, Report], None], n: int, on_step: OnStep | None) -> None:
+    """Perform tasks 0 to n - 1, several on all cores, asking `on_step` first and now and then whether to go on."""
+    done = [0] * n
+    stop = Event()
+
+    def ask() -> None:
+        if on_step is not None and on_step(sum(done)):
+            stop.set()
+            raise Stopped
+
+    def note(index: int, frames: int) -> None:
+        done[index] = frames
+        if n == 1:
+            ask()
+        elif stop.is_set():
+            raise Stopped
+
+    ask()
+    if n == 1:
+        task(0, lambda frames: note(0, frames))
+    else:
+        _in_threads(lambda index: task(index, lambda frames: note(index, frames)), n, ask)
+
+
+def _in_threads(task: Callable[[int], None], n: int, ask: Callable[[], None]) -> None:
     """Perform tasks 0 to n - 1 on all cores, asking now and then whether to go on."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        pending = {pool.submit(task, index, lambda: None) for index in range(n)}
+        pending = {pool.submit(task, index) for index in range(n)}
         try:
             while pending:
                 finished, pending = wait(pending, WAIT_SECONDS, FIRST_COMPLETED)

@@ -26,6 +26,7 @@ from functools import cache
 from hashlib import blake2b
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,14 @@ class _Update(Structure):
     ]
 
 
+class _Clamp(Structure):
+    _fields_ = [
+        *((name, c_void_p) for name in ("kept", "source", "penalties")),
+        ("n_penalties", c_long),
+        ("log_weights", c_void_p),
+    ]  # fmt: skip
+
+
 _Array = c_void_p
 _Model = POINTER(_Parameters)
 
@@ -62,7 +71,13 @@ class _InstructionSet(Structure):
     _fields_ = [
         ("name", c_char_p),
         ("chains", CFUNCTYPE(c_int, _Model, c_long, c_long, _Array, _Array, c_uint64, _Array)),
-        ("generate", CFUNCTYPE(c_int, _Model, c_float, c_long, c_long, c_long, c_long, _Array, _Array, _Array)),
+        (
+            "generate",
+            CFUNCTYPE(
+                c_int, _Model, c_float, c_long, c_long, c_long, c_long, _Array, POINTER(_Clamp), _Array, _Array
+            ),
+        ),
+        ("drive", CFUNCTYPE(c_int, _Model, c_long, _Array, _Array)),
         ("gradient", CFUNCTYPE(c_int, _Model, POINTER(_Update), _Array, _Array, c_long, _Model, _Array)),
         ("conditionals", CFUNCTYPE(c_int, _Model, _Array, _Array, c_long, _Array, _Array)),
         ("anneal", CFUNCTYPE(
@@ -81,6 +96,18 @@ class Update:
     scale: float
     """Of the gradient: one over the frames of the whole update for its mean."""
     stream: int
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """Cells that are given: where `kept` is true, a cell is to be as in `source`."""
+
+    kept: Frames
+    """(frames, n_visible)."""
+    source: Frames
+    """(frames, n_visible)."""
+    penalties: Array
+    """(steps,): the logits that a given cell costs while it is otherwise; the last is beyond all bounds."""
 
 
 class Kernel:
@@ -110,13 +137,45 @@ class Kernel:
 
         `states` (pieces, n_hidden_recurrent), the recurrent states, is read and then holds the new ones.
         """
+        return self._generate(parameters, seeds, states, first, last, gibbs_steps, temperature, None)
+
+    def clamped(
+        self, parameters: Parameters, seeds: NDArray[np.uint64], states: Array, first: int, clamp: Clamp,
+        gibbs_steps: int, temperature: float,
+    ) -> tuple[Frames, NDArray[np.float64]]:  # fmt: skip
+        """As many frames as the clamp has, from `first` on, as `generate` gives them; and their log weights (pieces,).
+
+        What `model.generation.clamped_chain` does, for several frames.
+        """
+        kept, source = np.ascontiguousarray(clamp.kept), np.ascontiguousarray(clamp.source)
+        log_weights = np.zeros(len(seeds))
+        how = _Clamp(
+            kept.ctypes.data, source.ctypes.data, clamp.penalties.ctypes.data, len(clamp.penalties),
+            log_weights.ctypes.data,
+        )  # fmt: skip
+        last = first + len(kept)
+        rolls = self._generate(parameters, seeds, states, first, last, gibbs_steps, temperature, byref(how))
+        return rolls, log_weights
+
+    def _generate(
+        self, parameters: Parameters, seeds: NDArray[np.uint64], states: Array, first: int, last: int, gibbs_steps: int,
+        temperature: float, clamp: Any,
+    ) -> Frames:  # fmt: skip
         rolls = np.empty((len(seeds), last - first, parameters.config.n_visible), np.bool_)
         done = self._functions.generate(
-            byref(_view(parameters)), temperature, gibbs_steps, first, last, len(seeds), seeds.ctypes.data,
+            byref(_view(parameters)), temperature, gibbs_steps, first, last, len(seeds), seeds.ctypes.data, clamp,
             states.ctypes.data, rolls.ctypes.data,
         )  # fmt: skip
         _check(done)
         return rolls
+
+    def state_after(self, parameters: Parameters, frames: Frames) -> Array:
+        """The recurrent state (n_hidden_recurrent,) that frames (frames, n_visible) lead to from the beginning."""
+        frames = np.ascontiguousarray(frames)
+        state = np.empty(parameters.config.n_hidden_recurrent, np.float32)
+        done = self._functions.drive(byref(_view(parameters)), len(frames), frames.ctypes.data, state.ctypes.data)
+        _check(done)
+        return state
 
     def bind_gradient(
         self, parameters: Parameters, gradient: Parameters

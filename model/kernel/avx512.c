@@ -15,7 +15,7 @@
 #include "conditionals.h"
 #include "ais.h"
 
-const InstructionSet kernel_avx512 = {"avx512", chains, generate, gradient, conditionals, anneal};
+const InstructionSet kernel_avx512 = {"avx512", chains, generate, drive, gradient, conditionals, anneal};
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -89,6 +89,30 @@ INLINE void sample_visible(const Weights *weights, const Chain *c, uint32_t coun
     sample_layer(c->bv, weights->WT, weights->visible_width, c->h, weights->n_hidden, c->v, c->key, counter);
 }
 
+/* A block of the visible units' logits given the hidden ones. */
+#define LOGITS_BLOCK(n) \
+    static __attribute__((noinline)) void logits_block_##n(const float *bias, const float *rows, long width, \
+                                                           const uint64_t *from, long count, float *logits) \
+    { \
+        vf sum[n]; \
+        add_rows(sum, n, bias, rows, width, from, count); \
+        for (int j = 0; j < (n); j++) store(logits + j * LANES, sum[j]); \
+    }
+FOR_EACH_WIDTH(LOGITS_BLOCK)
+#undef LOGITS_BLOCK
+
+static void visible_logits(const Weights *weights, const Chain *c, float *logits)
+{
+    long width = weights->visible_width;
+    for (long unit = 0; unit < width; unit += WIDEST * LANES) {
+        long left = (width - unit) / LANES;
+#define CASE(n) \
+    case n: logits_block_##n(c->bv + unit, weights->WT + unit, width, c->h, words(weights->n_hidden), logits + unit); break;
+        switch (left < WIDEST ? left : WIDEST) { FOR_EACH_WIDTH(CASE) }
+#undef CASE
+    }
+}
+
 /* `k` steps v -> h -> v of each chain; the counter of the next number.
  *
  * With two chains in turns the processor begins one while it waits for the other: a tenth faster each.

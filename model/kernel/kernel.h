@@ -19,6 +19,17 @@ typedef struct {
     uint64_t stream;      /* of random numbers */
 } Update;
 
+/* Cells that are given: where kept (frames, n_visible) is 1, a cell is to be as in source (frames, n_visible).
+ *
+ * After a frame's chain of k steps follow as many more as there are penalties, the logits that a given cell costs while it
+ * is otherwise; the last is to be beyond all bounds. The log weights (pieces,) of this annealing are added to. */
+typedef struct {
+    const uint8_t *kept, *source;
+    const float *penalties;
+    long n_penalties;
+    double *log_weights;
+} Clamp;
+
 /* All return 0 when there is no memory, else 1. */
 typedef struct {
     const char *name;
@@ -27,9 +38,12 @@ typedef struct {
     int (*chains)(const Parameters *, long k, long rows, const float *bv, const float *bh, uint64_t stream, uint8_t *v);
 
     /* Frames `first` to `last` of each piece: states (pieces, n_recurrent) in and out, rolls (pieces, last - first,
-     * n_visible). */
+     * n_visible). A clamp gives cells of these frames; NULL: none are. */
     int (*generate)(const Parameters *, float temperature, long k, long first, long last, long pieces,
-                    const uint64_t *seeds, float *states, uint8_t *rolls);
+                    const uint64_t *seeds, const Clamp *clamp, float *states, uint8_t *rolls);
+
+    /* The recurrent state (n_recurrent,) that frames (frames, n_visible) lead to from the beginning. */
+    int (*drive)(const Parameters *, long frames, const uint8_t *rolls, float *state);
 
     /* Sums over the frames of some sequences: the gradient times `scale`, and in `sums` cost and monitor.
      * v: the frames of all sequences one after another; starts (sequences + 1): where each begins. */

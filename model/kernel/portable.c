@@ -6,4 +6,4 @@
 #include "conditionals.h"
 #include "ais.h"
 
-const InstructionSet kernel_portable = {"portable", chains, generate, gradient, conditionals, anneal};
+const InstructionSet kernel_portable = {"portable", chains, generate, drive, gradient, conditionals, anneal};

@@ -1,6 +1,6 @@
 """Sampling pieces, by PyTorch on every device and by the compiled kernel for every instruction set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -29,12 +29,22 @@ Generate = Callable[..., Frames]
 
 
 @pytest.fixture(params=WAYS, ids=lambda way: way[1].name if way[1] else f"torch-{way[0]}")
-def generate(request: pytest.FixtureRequest) -> Generate:
-    """Samples one piece of a network (length, n_visible)."""
+def generate_all(request: pytest.FixtureRequest) -> Generate:
+    """Samples several pieces of a network (pieces, length, n_visible)."""
     device, kernel = request.param
 
+    def pieces(network: RnnRbmNetwork, length: int, seeds: Sequence[int], **options: object) -> Frames:
+        return sampler(network.to_parameters(), device, kernel).generate(length, seeds, **options)
+
+    return pieces
+
+
+@pytest.fixture
+def generate(generate_all: Generate) -> Generate:
+    """Samples one piece of a network (length, n_visible)."""
+
     def piece(network: RnnRbmNetwork, length: int = 200, *, seed: int, **options: object) -> Frames:
-        return sampler(network.to_parameters(), device, kernel).generate(length, [seed], **options)[0]
+        return generate_all(network, length, [seed], **options)[0]
 
     return piece
 
@@ -102,6 +112,61 @@ def test_the_caller_can_stop(network: RnnRbmNetwork, generate: Generate) -> None
         generate(network, 100, seed=0, on_step=lambda _: True)
 
 
+def copying(network: RnnRbmNetwork) -> RnnRbmNetwork:
+    """The same network with parameters that keep on what is on, and off what is off."""
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    network.Wvu.data[:, :3] = 20 * torch.eye(3)  # u_t is 1 where v_t is on, and -1 where it is off
+    network.bu.data[:3] = -10
+    network.Wuv.data[:3] = 40 * torch.eye(3)
+    return network
+
+
+def test_a_primer_is_the_beginning_of_the_piece_and_drives_what_follows(
+    network: RnnRbmNetwork, generate: Generate
+) -> None:
+    primer = np.array([[1, 1, 1], [0, 0, 1], [1, 0, 1]], bool)
+    piece = generate(copying(network), 20, seed=0, primer=primer)
+    assert piece.shape == (23, 3)
+    assert (piece[:3] == primer).all()
+    assert (piece[3:] == primer[-1]).all()
+
+
+def test_all_frames_of_a_primer_are_heard(network: RnnRbmNetwork, generate: Generate) -> None:
+    """With a recurrence that latches: the first frame decides, however many silent ones follow."""
+    copying(network).Wuu.data[:3, :3] = 40 * torch.eye(3)
+    network.bu.data[:3] = 0
+    network.Wvu.data[:, :3] = 20 * torch.eye(3)
+    primer = np.zeros((30, 3), bool)
+    primer[0, 1] = True
+    assert generate(network, 5, seed=0, primer=primer)[30:, 1].all()
+
+
+def test_all_pieces_go_on_from_one_primer_and_each_by_its_seed(network: RnnRbmNetwork, generate_all: Generate) -> None:
+    primer = np.random.default_rng(0).random((9, 3)) < 0.5
+    asked: list[int] = []
+    pieces = generate_all(network, 12, [3, 4], primer=primer, on_step=lambda step: bool(asked.append(step)))
+    assert pieces.shape == (2, 21, 3)
+    assert (pieces[:, :9] == primer).all()
+    assert (pieces[0, 9:] != pieces[1, 9:]).any()
+    assert (generate_all(network, 12, [4], primer=primer)[0] == pieces[1]).all()
+    assert 0 <= max(asked) <= 24
+
+
+def test_a_primer_of_no_frames_is_none(network: RnnRbmNetwork, generate: Generate) -> None:
+    nothing = np.zeros((0, 3), bool)
+    assert (generate(network, 30, seed=2, primer=nothing) == generate(network, 30, seed=2)).all()
+
+
+@pytest.mark.parametrize("compiled", kernels(), ids=lambda kernel: kernel.name)
+def test_a_piece_continued_from_its_own_beginning_with_its_seed_is_itself(
+    network: RnnRbmNetwork, compiled: Kernel
+) -> None:
+    sample = sampler(network.to_parameters(), "cpu", compiled)
+    piece = sample.generate(40, [6])
+    assert (sample.generate(25, [6], primer=piece[0, :15]) == piece).all()
+
+
 @pytest.mark.parametrize(("device", "kernel"), WAYS)
 def test_a_piece_depends_on_its_seed_and_not_on_those_beside_it(
     network: RnnRbmNetwork, device: str, kernel: Kernel | None
@@ -120,8 +185,11 @@ def test_a_seed_gives_the_same_piece_whatever_the_instruction_set() -> None:
     """Real sizes, so that every width of vector has blocks and remainders."""
     network = RnnRbmNetwork(ModelConfig(n_hidden=203, n_hidden_recurrent=37), torch.Generator().manual_seed(0))
     network.initialize_scaled(torch.Generator().manual_seed(1))
-    pieces = [sampler(network.to_parameters(), "cpu", kernel).generate(30, [7, 8]) for kernel in kernels()]
-    assert all((piece == pieces[0]).all() for piece in pieces)
+    primer = np.random.default_rng(0).random((5, 88)) < 0.1
+    for start in (None, primer):
+        samplers = [sampler(network.to_parameters(), "cpu", kernel) for kernel in kernels()]
+        pieces = [sample.generate(30, [7, 8], primer=start) for sample in samplers]
+        assert all((piece == pieces[0]).all() for piece in pieces)
 
 
 def test_a_batch_can_be_stopped(network: RnnRbmNetwork, kernel: Kernel | None) -> None:

@@ -10,7 +10,8 @@ from torch.nn.functional import softplus
 
 from model.config import ModelConfig, TrainingConfig
 from model.gradients import Position, gradients
-from model.kernel import Kernel, kernels, stream_of
+from model.infilling import penalties
+from model.kernel import Clamp, Kernel, kernels, stream_of
 from model.parameters import Parameters
 from model.rbm import gibbs_chain
 from model.rnn_rbm import RnnRbmNetwork
@@ -171,6 +172,38 @@ def test_random_numbers_are_uniform_and_do_not_depend_on_each_other(compiled: Ke
         assert np.abs(covariance[~np.eye(128, dtype=bool)]).max() < 5.5 / np.sqrt(n)
         rows = (centred[1:] * centred[:-1]).mean(0)
         assert np.abs(rows).max() < 4.5 / np.sqrt(n)
+
+
+@pytest.mark.parametrize("config", SIZES, ids=str)
+def test_frames_lead_to_the_state_that_pytorch_finds(compiled: Kernel, config: ModelConfig) -> None:
+    model = network(config)
+    (frames,) = random_rolls(config, [50])
+    u = model.initial_state(1)
+    with torch.no_grad():
+        for v in torch.from_numpy(frames).float():
+            u = model.next_state(v[None], u)
+    np.testing.assert_allclose(compiled.state_after(model.to_parameters(), frames), u[0].numpy(), atol=1e-4)
+    assert not compiled.state_after(model.to_parameters(), frames[:0]).any()
+
+
+def clamped_pieces(compiled: Kernel, config: ModelConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Nine pieces of which a third of the cells is given, and their log weights."""
+    source, kept = np.random.default_rng(5).random((2, 6, config.n_visible)) < 0.3
+    clamp = Clamp(kept, source, penalties(8, kept))
+    states = np.zeros((9, config.n_hidden_recurrent), np.float32)
+    seeds = np.arange(9, dtype=np.uint64)
+    pieces, log_weights = compiled.clamped(network(config).to_parameters(), seeds, states, 3, clamp, 8, 0.9)
+    assert (pieces[:, kept] == source[kept]).all()
+    return pieces, log_weights
+
+
+@pytest.mark.parametrize("config", SIZES, ids=str)
+def test_all_instruction_sets_draw_the_same_clamped_samples_with_the_same_weights(config: ModelConfig) -> None:
+    found = [clamped_pieces(compiled, config) for compiled in kernels()]
+    assert np.isfinite(found[0][1]).all()
+    for pieces, log_weights in found:
+        assert (pieces == found[0][0]).all()
+        assert (log_weights == found[0][1]).all()
 
 
 def test_all_instruction_sets_draw_the_same_samples() -> None:
