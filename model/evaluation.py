@@ -24,7 +24,7 @@ from model.conditionals import Conditionals, conditionals
 from model.corpus import PackedRolls
 from model.errors import CorpusError, Stopped
 from model.kernel import Frames, Kernel, stream_of
-from model.likelihood import Annealer, Annealing, Values, annealer, log_likelihood, softplus
+from model.likelihood import Annealer, Annealing, Values, annealer, log_likelihood, softplus_sums
 from model.parameters import Parameters
 from model.pianoroll import Roll
 from model.sampler import OnStep, sampler
@@ -182,7 +182,7 @@ def pseudo_log_likelihood(c: Conditionals, v_sample: Frames, stream: int) -> Val
     noise = np.random.default_rng(stream).logistic(size=c.bh.shape)
     h = noise < c.bh + v_sample @ c.W
     logits = c.bv + h @ c.W.T
-    values: Values = np.where(c.v, logits, 0).sum(axis=1, dtype=np.float64) - softplus(logits).sum(axis=1)
+    values: Values = np.where(c.v, logits, 0).sum(axis=1, dtype=np.float64) - softplus_sums(logits)
     return values
 
 
