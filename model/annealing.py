@@ -5,7 +5,9 @@ At the inverse temperature b the weights are multiplied by b and the biases stay
 
     f_b(v) = exp(v bv') prod_j (1 + exp(bh_j + b (v W)_j))
 
-b = 1 is the RBM; at b = 0 its units are independent of each other.
+b = 1 is the RBM; at b = 0 its units are independent of each other. On an RBM that mixes badly (a static one, of the
+frames of Nottingham) 300 temperatures of this path leave 0.4 nats between the estimates from its two ends. With the
+hidden biases scaled too, as in the paper of 2008, they are 1.8 nats apart, and 6 from a mean field's means at b = 0.
 """
 
 from itertools import pairwise
