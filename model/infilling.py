@@ -27,6 +27,8 @@ from model.parameters import Array
 from model.pianoroll import Roll
 
 PARTICLES = 32
+"""More bring nothing: around the sopranos of chorales 1 makes pieces of -7.6 nats a frame, 8 of -7.0, 32 and 128 of -6.7
+(bench/infilling.py)."""
 BOUNDLESS = 1e30
 """A penalty, in logits, that no weights outdo."""
 
