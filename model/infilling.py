@@ -27,8 +27,8 @@ from model.parameters import Array
 from model.pianoroll import Roll
 
 PARTICLES = 32
-"""More bring nothing: around the sopranos of chorales 1 makes pieces of -7.6 nats a frame, 8 of -7.0, 32 and 128 of -6.7
-(bench/infilling.py)."""
+"""More bring nothing: around the sopranos of chorales 1 makes pieces of -7.6 nats a frame, 8 of -7.0, 32 and 128 of
+-6.7 (bench/infilling.py)."""
 BOUNDLESS = 1e30
 """A penalty, in logits, that no weights outdo."""
 
@@ -69,7 +69,12 @@ def fill_in(
     """A piece like `source` (frames, n_visible) where `kept` says so, and sampled elsewhere, by `n` particles.
 
     `before_frame(t)` is called before each frame; what it raises ends the work.
+
+    Raises:
+        ValueError: `kept` has not the shape of `source`.
     """
+    if kept.shape != source.shape:
+        raise ValueError(f"cells of shape {kept.shape} cannot be kept of a piece of shape {source.shape}")
     random = np.random.default_rng(seed)
     frames = np.empty((len(source), n, source.shape[1]), np.bool_)
     parents = np.empty((len(source), n), np.intp)

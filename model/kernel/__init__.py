@@ -147,7 +147,9 @@ class Kernel:
 
         What `model.generation.clamped_chain` does, for several frames.
         """
-        kept, source = np.ascontiguousarray(clamp.kept), np.ascontiguousarray(clamp.source)
+        kept, source = (np.ascontiguousarray(cells, np.bool_) for cells in (clamp.kept, clamp.source))
+        if kept.shape != source.shape or kept.shape[1:] != (parameters.config.n_visible,):
+            raise ValueError(f"a clamp of shapes {kept.shape} and {source.shape} is not one of this model")
         log_weights = np.zeros(len(seeds))
         how = _Clamp(
             kept.ctypes.data, source.ctypes.data, clamp.penalties.ctypes.data, len(clamp.penalties),

@@ -66,6 +66,13 @@ def test_kept_cells_stay_however_much_the_model_is_against_them(network: RnnRbmN
     assert (make(network).infill(wrong, np.ones_like(wrong), [0], particles=2)[0] == wrong).all()
 
 
+@pytest.mark.parametrize("kept", [(9, 4), (8, 3)], ids=str)
+def test_cells_of_another_shape_are_refused(sample: Sampler, kept: tuple[int, int]) -> None:
+    source = random_cells(0, 9, 0.5)
+    with pytest.raises(ValueError, match="cannot be kept of a piece of shape"):
+        sample.infill(source, np.ones(kept, bool), [0])
+
+
 def test_the_same_seed_gives_the_same_piece_whatever_is_beside_it(sample: Sampler) -> None:
     source, kept = random_cells(0, 20, 0.5), random_cells(1, 20, 0.3)
     together = sample.infill(source, kept, [5, 6, 2**53 - 1], particles=8)

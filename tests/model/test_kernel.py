@@ -229,3 +229,11 @@ def test_arrays_of_another_type_are_refused(compiled: Kernel) -> None:
     wrong = Parameters(parameters.config, {**parameters.arrays, "W": parameters.arrays["W"].astype(np.float64)})
     with pytest.raises(TypeError, match="W must be contiguous"):
         compiled.chains(wrong, np.zeros((1, 1), bool), np.zeros((1, 1)), np.zeros((1, 1)), 1, 1)
+
+
+def test_a_clamp_of_another_size_is_refused(compiled: Kernel) -> None:
+    parameters = network(SIZES[3]).to_parameters()
+    cells = np.ones((2, 66), bool)
+    states, seeds = np.zeros((1, 17), np.float32), np.zeros(1, np.uint64)
+    with pytest.raises(ValueError, match="not one of this model"):
+        compiled.clamped(parameters, seeds, states, 0, Clamp(cells, cells, penalties(1, cells)), 1, 1.0)
