@@ -5,6 +5,7 @@ ModelError
 ├── CorpusError        a set of pieces cannot be trained on (empty, or nothing in the pitch range)
 ├── ConfigError        a model or training configuration that contradicts itself
 ├── TrainingError      training cannot go on (diverged)
+├── RegionError        a region of a piece that is to be kept makes no sense (model.regions)
 └── ArtefactError      a model file whose tensors or metadata do not fit together
 """
 
