@@ -1,12 +1,14 @@
 """Jobs in Redis: submitting, looking at, following and cancelling them.
 
-With worker.events, worker.views and worker.warm this is the only place that knows Redis and RQ.
+This and the modules that it imports from here (submission, idempotency, webhooks, events, views), and worker.warm, are
+the only ones that know Redis and RQ.
 
 RQ keeps the queues and the jobs. Beside them this module keeps
 
     rnnrbm:jobs            sorted set of job ids; with all scores 0 it is in the order of the ids, which is that of time
     rnnrbm:events:JOB      stream of what happened to the job (worker.events)
     rnnrbm:cancel:JOB      there while a running job is asked to stop
+    rnnrbm:deadlines       sorted set of job ids by their deadline
     rnnrbm:workers         set of worker names; those alive have
     rnnrbm:worker:NAME     a `WorkerView`, renewed with each heartbeat
 """
@@ -17,42 +19,43 @@ import re
 import socket
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import WatchError
 from redis.retry import Retry
 from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 from rq.job import Job, JobStatus
-from rq.job import Retry as JobRetry
 from rq.queue import Queue
 from rq.results import Result
 from rq.utils import as_text, now
 from rq.worker_registration import get_keys as worker_keys
-from ulid import ULID
 
 from worker.errors import BrokerError, NotFoundError, QueueFullError
-from worker.events import BEGINNING, KEPT_SECONDS, WAIT_SLICE, EventReader, append, append_end, redis_errors
+from worker.events import BEGINNING, KEPT_SECONDS, OUTCOMES, WAIT_SLICE, EventReader, append, append_end, redis_errors
 from worker.protocol import (
     FUNCTIONS,
     QUEUES,
     Event,
     JobView,
     Kind,
+    Problem,
     Progress,
     Status,
     WorkerView,
-    new_id,
 )
-from worker.views import view_of
+from worker.submission import DEADLINES, JOBS, Terms, enqueue
+from worker.views import DEADLINE_PASSED, view_of
+from worker.webhooks import Mailbox
 
 SERIALIZER = "json"  # RQ's default is pickle, which lets code ride in on a job
 HEARTBEAT_TTL = 8
-RUNS_AFTER_A_DEATH = 2
 SCAN = 100
 SCANS_A_PAGE = 50  # a filter that hardly anything passes must not read the whole history in one request
 
-JOBS = "rnnrbm:jobs"
+NO_TERMS = Terms()
 WORKERS = "rnnrbm:workers"
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 EVENT_ID = re.compile(r"\d{1,18}-\d{1,18}")
@@ -103,6 +106,11 @@ class Broker:
         """Return if Redis answers."""
         self._redis.ping()
 
+    @property
+    def mailbox(self) -> Mailbox:
+        """The ends of jobs that webhooks have yet to tell."""
+        return Mailbox(self._redis)
+
     async def close(self) -> None:
         """Close every connection; the next call opens new ones."""
         self._redis.close()
@@ -111,35 +119,24 @@ class Broker:
     # --- jobs ---------------------------------------------------------------------------------------------------
 
     @redis_errors()
-    def submit(self, kind: Kind, params: dict[str, Any], *, max_queued: int) -> JobView:
-        """Put a job into its queue.
+    def submit(self, kind: Kind, params: dict[str, Any], *, max_queued: int, terms: Terms = NO_TERMS) -> JobView:
+        """Put a job into its queue, or find the one that the same request has made before.
 
         Raises:
             QueueFullError: `max_queued` jobs are waiting there already.
+            ParameterError: the idempotency key belongs to another request.
         """
         queue = self._queues[kind]
-        if queue.count >= max_queued:
-            raise QueueFullError(f"{max_queued} {kind} jobs are waiting already; try again later")
-        job_id = new_id()
         with self._redis.pipeline() as pipe:
-            job = queue.enqueue_call(
-                self._functions[kind],
-                kwargs={"params": params},
-                timeout=-1,  # a training takes what it takes; a user who has enough of it cancels
-                ttl=KEPT_SECONDS,
-                result_ttl=KEPT_SECONDS,
-                failure_ttl=KEPT_SECONDS,
-                description=str(kind),
-                job_id=job_id,
-                meta={"kind": kind},
-                retry=JobRetry(max=RUNS_AFTER_A_DEATH, enqueue_at_front=True),
-                pipeline=pipe,
-            )
-            pipe.zadd(JOBS, {job_id: 0})
-            pipe.zremrangebylex(JOBS, "-", f"({ULID.from_timestamp(time.time() - 2 * KEPT_SECONDS)}")
-            append(pipe, job_id, "queued", {"status": Status.QUEUED})
-            pipe.execute()
-        return view_of(job)
+            while True:
+                if terms.claim and (job_id := terms.claim.holder(pipe)):
+                    return self.view(job_id)
+                if queue.count >= max_queued:
+                    raise QueueFullError(f"{max_queued} {kind} jobs are waiting already; try again later")
+                try:
+                    return view_of(enqueue(pipe, queue, self._functions[kind], kind, params, terms))
+                except WatchError:  # the same request, sent at the same time, was faster
+                    continue
 
     @redis_errors()
     def view(self, job_id: str) -> JobView:
@@ -218,14 +215,16 @@ class Broker:
         if view.status.ended:
             return view
         if view.progress is None and self._queues[view.kind].remove(job_id):
-            self._cancel_queued(job_id)
+            self._end_queued(job_id)
         else:
             self._redis.set(f"rnnrbm:cancel:{job_id}", 1, ex=KEPT_SECONDS)
         return self.view(job_id)
 
-    def _cancel_queued(self, job_id: str) -> None:
+    def _end_queued(self, job_id: str, problem: Problem | None = None) -> None:
         job = Job.fetch(job_id, connection=self._redis, serializer=SERIALIZER)
         job.ended_at = now()
+        if problem:
+            job.meta["problem"] = problem.model_dump()
         with self._redis.pipeline() as pipe:  # not job.cancel(): its registry of cancelled jobs is never cleaned
             job.set_status(JobStatus.CANCELED, pipeline=pipe)
             job.save(pipeline=pipe)
@@ -237,6 +236,18 @@ class Broker:
     def cancel_requested(self, job_id: str) -> bool:
         """Whether the user wants the running job to stop."""
         return bool(self._redis.exists(f"rnnrbm:cancel:{job_id}"))
+
+    @redis_errors()
+    def cancel_overdue(self) -> None:
+        """Cancel queued jobs whose deadline has passed; one that a worker has looks at the clock itself."""
+        overdue = self._redis.zrangebyscore(DEADLINES, "-inf", time.time(), start=0, num=SCAN)
+        for job_id in [as_text(key) for key in overdue if isinstance(key, bytes)]:
+            with suppress(NotFoundError):
+                view = self.view(job_id)
+                waiting = view.status is Status.QUEUED and view.progress is None
+                if waiting and self._queues[view.kind].remove(job_id):
+                    self._end_queued(job_id, DEADLINE_PASSED)
+            self._redis.zrem(DEADLINES, job_id)
 
     # --- events ---------------------------------------------------------------------------------------------------
 
@@ -296,6 +307,19 @@ class Broker:
                 return
             if not events:
                 view = await asyncio.to_thread(self.view, job_id)
+
+    # --- figures ------------------------------------------------------------------------------------------------
+
+    @redis_errors()
+    def waiting(self) -> dict[Kind, int]:
+        """How many jobs of each kind wait for a worker."""
+        return {kind: queue.count for kind, queue in self._queues.items()}
+
+    @redis_errors()
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """How many jobs ended, by kind and status, for as long as Redis remembers."""
+        counts = self._redis.hgetall(OUTCOMES).items()
+        return {(kind, status): int(n) for key, n in counts for kind, status in [as_text(key).split(":")]}
 
     # --- workers --------------------------------------------------------------------------------------------------
 

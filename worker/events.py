@@ -1,10 +1,12 @@
 """The event stream of each job, `rnnrbm:events:JOB`: queued, started, progress…, end.
 
 The end has an id of its own, later than any time: a stream has one end, and who waits for nothing else reads from
-just before it and is not woken by what comes earlier.
+just before it and is not woken by what comes earlier. As it is written once, what is to happen once at a job's end
+happens with it: the job is counted (`rnnrbm:outcomes`), and its webhook comes due (worker.webhooks).
 """
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -27,8 +29,17 @@ WAIT_SLICE = 2.0
 MAX_WAITERS = 10_000
 BEGINNING = "0-0"
 BEFORE_END, END = "9999999999999-0", "9999999999999-1"  # other ids begin with the time in milliseconds
+OUTCOMES = "rnnrbm:outcomes"
+DUE_WEBHOOKS = "rnnrbm:webhooks"
 ADD_END = f"""
-redis.pcall('XADD', KEYS[1], '{END}', 'event', 'end', 'data', ARGV[1])
+local added = redis.pcall('XADD', KEYS[1], '{END}', 'event', 'end', 'data', ARGV[1])
+if type(added) == 'string' then
+    redis.call('HINCRBY', KEYS[2], ARGV[2], 1)
+    if redis.call('EXISTS', KEYS[3]) == 1 then
+        redis.call('EXPIRE', KEYS[3], {KEPT_SECONDS})
+        redis.call('ZADD', KEYS[4], ARGV[3], ARGV[4])
+    end
+end
 return redis.call('EXPIRE', KEYS[1], {KEPT_SECONDS})
 """
 """An id that is there already is an error to XADD, which in a transaction of RQ's would be one of the job."""
@@ -51,7 +62,9 @@ def append(pipe: Pipeline, job_id: str, event: str, data: dict[str, Any]) -> Non
 
 def append_end(pipe: Pipeline, view: JobView) -> None:
     """Append the job as it ended, within a transaction; does nothing where the stream has its end."""
-    pipe.eval(ADD_END, 1, _stream(view.id), view.model_dump_json())
+    keys = (_stream(view.id), OUTCOMES, webhook_key(view.id), DUE_WEBHOOKS)
+    arguments = (view.model_dump_json(), f"{view.kind}:{view.status}", time.time(), view.id)
+    pipe.eval(ADD_END, len(keys), *keys, *arguments)
 
 
 class EventReader:
@@ -97,6 +110,16 @@ class EventReader:
         client, self._waiting = self._waiting, None
         if client is not None:
             await client.aclose()
+
+
+def webhook_key(job_id: str) -> str:
+    """Where the URL is kept that is to be told of the job's end."""
+    return f"rnnrbm:webhook:{job_id}"
+
+
+def attempts_key(job_id: str) -> str:
+    """Where it is counted how often that was tried."""
+    return f"rnnrbm:attempts:{job_id}"
 
 
 def _stream(job_id: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, WithJsonSchema, model_validator
 from ulid import ULID
 
 from worker.errors import ParameterError
@@ -17,6 +17,8 @@ SEEDS = 2**53
 """How many there are: what any JSON parser keeps exactly."""
 SLOWEST, FASTEST = 10, 480
 """Beats per minute."""
+MOST_SECONDS = 7 * 24 * 60 * 60
+"""Of a deadline: for as long jobs are remembered."""
 
 
 class Kind(StrEnum):
@@ -77,6 +79,8 @@ class JobView(BaseModel):
     progress: Progress | None = None
     result: dict[str, Any] | None = None
     problem: Problem | None = None
+    seed: int | None = None
+    deadline: datetime | None = None
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -100,7 +104,18 @@ class WorkerView(BaseModel):
     kernel: str
 
 
-class GenerateParams(BaseModel):
+class JobOptions(BaseModel):
+    """What every request for a job may say of it."""
+
+    deadline: float | None = Field(
+        None, gt=0, le=MOST_SECONDS, description="seconds; a job that is not done by then is cancelled"
+    )
+    webhook: HttpUrl | None = Field(
+        None, description="URL that is told of the job's end, signed as Standard Webhooks; it must be public"
+    )
+
+
+class GenerateParams(JobOptions):
     """Body of POST /generate and parameters of a generate job."""
 
     model_config = ConfigDict(extra="forbid")
@@ -125,7 +140,7 @@ _PITCH_RANGE = {
 PitchRange = Annotated[tuple[PitchBound, PitchBound], WithJsonSchema(_PITCH_RANGE)]
 
 
-class TrainParams(BaseModel):
+class TrainParams(JobOptions):
     """The `config` of POST /train and, with a corpus, parameters of a train job. Absent: the recipe's."""
 
     model_config = ConfigDict(extra="forbid")

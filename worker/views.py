@@ -16,6 +16,7 @@ STATUSES = {
 WORKER_DIED = Problem(
     type="WorkerDied", detail="the worker that ran the job died, and so did those that tried it again"
 )
+DEADLINE_PASSED = Problem(type="DeadlinePassed", detail="the job was not done by its deadline")
 
 
 def internal_error(job_id: str) -> Problem:
@@ -33,7 +34,7 @@ def view_of(job: Job, returned: Any = None, exception: str | None = None) -> Job
         status = Status(outcome.status)
     else:
         status = STATUSES.get(rq_status, Status.QUEUED)
-    problem = outcome.problem if outcome else None
+    problem = outcome.problem if outcome else job.meta.get("problem")
     if rq_status is JobStatus.FAILED:
         died = "AbandonedJobError" in (exception or "")
         problem = WORKER_DIED if died else internal_error(job.id)
@@ -44,6 +45,8 @@ def view_of(job: Job, returned: Any = None, exception: str | None = None) -> Job
         progress=job.meta.get("progress"),
         result=outcome.result or None if outcome else None,
         problem=problem,
+        seed=job.meta.get("seed"),
+        deadline=job.meta.get("deadline"),
         created_at=job.created_at,
         # RQ keeps the times of an earlier run in a job that waits for the next one.
         started_at=None if status is Status.QUEUED else job.started_at,

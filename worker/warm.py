@@ -30,7 +30,7 @@ from worker.context import Interrupted, JobContext, Stop, performing
 from worker.errors import BrokerError
 from worker.events import append, append_end
 from worker.protocol import QUEUES, JobView, Kind, Outcome, Progress, Status, WorkerView
-from worker.views import internal_error, view_of
+from worker.views import DEADLINE_PASSED, internal_error, view_of
 
 BEAT_SECONDS = 2.0
 GRACE_SECONDS = 10.0
@@ -40,6 +40,11 @@ POP_SECONDS = 1  # how long one blocking pop lasts, and so how late an idle work
 WITHOUT_LIMIT = 1_000_000_000
 
 logger = logging.getLogger(__name__)
+
+
+def _overdue(job: Job) -> bool:
+    deadline: float = job.meta.get("deadline", math.inf)
+    return time.time() >= deadline
 
 
 class WarmJob(Job):
@@ -59,9 +64,17 @@ class WarmJob(Job):
         append_end(pipeline, self.end)
 
     def perform(self) -> Any:
-        """Call the function; an error nobody expected goes to the log, and the user learns that there was one."""
+        """Call the function; an error nobody expected goes to the log, and the user learns that there was one.
+
+        A job whose deadline has passed is not started, unless an earlier run may have left something worth keeping.
+        """
+        if _overdue(self) and "progress" not in self.meta:
+            return Outcome(status=Status.CANCELLED, problem=DEADLINE_PASSED).model_dump(mode="json")
         try:
-            return Outcome.model_validate(super().perform()).model_dump(mode="json")
+            outcome = Outcome.model_validate(super().perform())
+            if outcome.status is Status.CANCELLED and _overdue(self):
+                outcome.problem = DEADLINE_PASSED
+            return outcome.model_dump(mode="json")
         except Interrupted:
             # RQ counts these retries apart from those of dead workers.
             return Retry(max=WITHOUT_LIMIT, enqueue_at_front=True)
@@ -90,7 +103,8 @@ class RunningContext(JobContext):
             logger.warning("job %s cannot report its progress: %s", self.job_id, error)
 
     def stop_requested(self) -> Stop | None:
-        """Ask Redis now and then whether the user cancelled the job."""
+        """Look at the clock, and ask Redis now and then whether the user cancelled the job."""
+        self._cancelled = self._cancelled or _overdue(self._job)
         if not self._cancelled and time.monotonic() - self._asked >= ASK_SECONDS:
             try:
                 self._cancelled = self._broker.cancel_requested(self.job_id)
