@@ -7,7 +7,7 @@ from pathlib import Path
 from sys import executable
 from typing import Any
 
-from bench.process import Answer, Contestant, Missing, cores, in_turns
+from bench.process import Answer, Contestant, Missing, Question, cores, in_turns
 
 AESARA_PYTHON = Path(".venv/.bench-aesara/bin/python")
 OURS, OURS_ON_ALL = "ours", "ours on all cores"
@@ -40,10 +40,10 @@ class Contest:
         hello = self.one.hello
         return str(hello["kernel"]) if hello["device"] == "cpu" else f"{hello['kernel']}, {hello['device']}"
 
-    def ask(self, section: str, who: Sequence[tuple[Contestant, Answer]], rounds: int, task: str) -> Answers:
-        """Ask each with its own parameters, in turns, and keep the answers."""
-        self.details[section] = in_turns(who, rounds, task)
-        answers: Answers = self.details[section]
+    def ask(self, section: str, questions: Sequence[Question], rounds: int) -> Answers:
+        """Ask in turns, and keep the answers."""
+        answers = in_turns(questions, rounds)
+        self.details[section] = answers
         return answers
 
 

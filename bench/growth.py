@@ -5,13 +5,13 @@ linear. Fixed costs make it smaller at small sizes.
 """
 
 from collections.abc import Mapping
-from statistics import median
 
 import numpy as np
 
 from bench.contest import Contest
-from bench.process import Answer, Contestant
+from bench.process import Answer, Contestant, Question
 from bench.report import Row
+from bench.sections import disturbed, milliseconds
 
 LINEAR = 1.1
 """Largest exponent that counts as linear: its excess over 1 is what measuring does not resolve."""
@@ -31,15 +31,12 @@ def growth(contest: Contest) -> list[Row]:
 
 def _series(contest: Contest, name: str, of: str, who: Contestant, task: str, sizes: Mapping[int, Answer]) -> list[Row]:
     """A row a size, in ms, and one with the exponent."""
-    times: dict[int, list[float]] = {size: [] for size in sizes}
-    for _ in range(ROUNDS):
-        for size, parameters in sizes.items():
-            answer = who.ask(task, **parameters)
-            times[size].append(1e3 * answer["seconds"] / answer.get("epochs", 1))
-    milliseconds = {size: median(found) for size, found in times.items()}
-    contest.details[f"growth of a {name} with {of}"] = times
-    exponent = float(np.polyfit(np.log(list(sizes)), np.log(list(milliseconds.values())), 1)[0])
+    questions = [Question(f"{size:,} {of}", who, task, parameters) for size, parameters in sizes.items()]
+    answers = contest.ask(f"growth with {of}", questions, ROUNDS)
+    times = {label: milliseconds(found) for label, found in answers.items()}
+    exponent = float(np.polyfit(np.log(list(sizes)), np.log(list(times.values())), 1)[0])
+    notes = {label: disturbed(found) for label, found in answers.items()}
     return [
-        *(Row(f"{name} of {size:,} {of}", contest.kernel, time, "ms") for size, time in milliseconds.items()),
-        Row(f"growth with {of}", contest.kernel, exponent, "exponent", goal=LINEAR),
+        *(Row(f"{name} of {size}", contest.kernel, time, "ms", note=notes[size]) for size, time in times.items()),
+        Row(f"growth with {of}", contest.kernel, exponent, "exponent", goal=LINEAR, note=max(notes.values())),
     ]

@@ -15,12 +15,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 Answer = dict[str, Any]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
-PRESSURE = Path("/proc/pressure/cpu")
+STATISTICS = Path("/proc/stat")
+IDLE = {3, 4}
+"""Of a core's fields there: idle, and waiting for a disk."""
+DISTURBED = 0.1
+"""Share of its cores' time that others may have while a measurement still counts as quiet."""
+PATIENCE = 3
+"""How many times the rounds that are wanted are tried for, until that many were quiet."""
 
 
 class Missing(Exception):  # noqa: N818 (a finding that the table reports)
@@ -30,26 +36,31 @@ class Missing(Exception):  # noqa: N818 (a finding that the table reports)
 def serve(hello: Answer, tasks: Mapping[str, Callable[..., Answer]]) -> None:
     """Answer questions until the input ends.
 
-    Each answer also has `busy`, the CPU seconds per second of its task, and `crowded`, the share of that time in which
-    anything on the machine waited for a core.
+    Each answer also has `busy`, the CPU seconds per second of its task, and `others`, the share of its cores' time that
+    anything else on the machine had.
     """
     _say(hello)
     for line in sys.stdin:
         question = json.loads(line)
         task = tasks[question.pop("task")]
-        wall, cpu, waited = time.perf_counter(), time.process_time(), _waited()
+        wall, cpu, worked = time.perf_counter(), time.process_time(), _worked()
         answer = task(**question)
-        seconds = time.perf_counter() - wall
-        answer["busy"] = round((time.process_time() - cpu) / seconds, 3)
-        answer["crowded"] = round((_waited() - waited) / seconds, 3)
+        seconds, own = time.perf_counter() - wall, time.process_time() - cpu
+        answer["busy"] = round(own / seconds, 3)
+        answer["others"] = round((_worked() - worked - own) / (cores() * seconds), 3)
         _say(answer)
 
 
-def _waited() -> float:
-    """Seconds, since the machine started, in which something waited for a core; 0 where Linux does not tell."""
-    if not PRESSURE.exists():
+def _worked() -> float:
+    """Seconds, in steps of 10 ms, that the cores of this process have worked since Linux started; elsewhere 0."""
+    if not STATISTICS.exists():
         return 0.0
-    return 1e-6 * int(PRESSURE.read_text().splitlines()[0].rpartition("total=")[2])
+    ticks = 0
+    for line in STATISTICS.read_text().splitlines():
+        name, *fields = line.split()
+        if name[3:].isdecimal() and int(name[3:]) in os.sched_getaffinity(0):
+            ticks += sum(int(field) for i, field in enumerate(fields[:8]) if i not in IDLE)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _say(answer: Answer) -> None:
@@ -68,6 +79,7 @@ class Contestant:
     ) -> None:
         self.name = name
         self.log = log
+        self.n_cores = n_cores
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(n_cores))
         if not Path(python).exists():
             raise Missing("not installed")
@@ -80,7 +92,7 @@ class Contestant:
         self.hello = self._read()
 
     def ask(self, task: str, **parameters: Any) -> Answer:
-        """What it measured.
+        """What it measured, and whether it was `quiet`: no other work had its cores in that time.
 
         Raises:
             Missing: it died of the task.
@@ -90,7 +102,9 @@ class Contestant:
             self._input.flush()
         except BrokenPipeError as error:
             raise Missing(self._last_words()) from error
-        return self._read()
+        answer = self._read()
+        taken = answer["others"] if self.n_cores > 1 else 1 - answer["busy"]  # on one core the finer of the two
+        return {**answer, "quiet": taken <= DISTURBED}
 
     def _read(self) -> Answer:
         line = self._output.readline()
@@ -132,10 +146,26 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_turns(who: Sequence[tuple[Contestant, Answer]], rounds: int, task: str) -> dict[str, list[Answer]]:
-    """Answers by name: in every round each contestant is asked once, with its own parameters."""
-    answers: dict[str, list[Answer]] = {contestant.name: [] for contestant, _ in who}
-    for _ in range(rounds):
-        for contestant, parameters in who:
-            answers[contestant.name].append(contestant.ask(task, **parameters))
+class Question(NamedTuple):
+    """One of several things that are measured in turns."""
+
+    label: str
+    contestant: Contestant
+    task: str
+    parameters: Answer
+
+
+def in_turns(questions: Sequence[Question], rounds: int) -> dict[str, list[Answer]]:
+    """Answers by label: every question once in each round, until each has had so many quiet ones, or patience ends."""
+    answers: dict[str, list[Answer]] = {question.label: [] for question in questions}
+    for _ in range(PATIENCE * rounds):
+        if all(sum(answer["quiet"] for answer in found) >= rounds for found in answers.values()):
+            break
+        for label, contestant, task, parameters in questions:
+            answers[label].append(contestant.ask(task, **parameters))
     return answers
+
+
+def quiet(answers: Sequence[Answer]) -> Sequence[Answer]:
+    """Those of quiet rounds; all where there was none."""
+    return [answer for answer in answers if answer["quiet"]] or answers

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from bench.contest import OURS, OURS_ON_ALL, Contest
-from bench.process import Answer, Contestant
+from bench.contest import OURS, Contest
+from bench.process import Answer, Question, quiet
 from bench.report import Row
 from bench.sizes import GENERATED_FRAMES, GENERATION_STEPS, gibbs_flop, gibbs_random_numbers, update_flop
 from model.config import RECIPES
@@ -18,8 +18,6 @@ TOGETHER = 256
 """Pieces of one call."""
 PIECE_GOAL, PIECES_GOAL = 1.5, 1200.0
 """Milliseconds of one piece on one thread; pieces a second of one call on two threads."""
-CROWDED = 0.1
-"""Share of its time that a measurement may have to share its cores without a note."""
 
 MODEL, K = RECIPES["tutorial"].model, RECIPES["tutorial"].training.gibbs_steps
 
@@ -27,12 +25,13 @@ MODEL, K = RECIPES["tutorial"].model, RECIPES["tutorial"].training.gibbs_steps
 def machine(contest: Contest) -> list[Row]:
     """What the machine can do, and so what it could do of this work: the best of some rounds, not their median."""
     rows: list[Row] = []
-    who: list[tuple[Contestant, Answer]] = [(contestant, {}) for contestant in contest.machine.values()]
-    gemms = contest.ask("machine, GEMM", who, ROUNDS, "gemm")
-    randoms = contest.ask("machine, random numbers", who, ROUNDS, "random")
-    for n, contestant in contest.machine.items():
-        gemm, random = _best(gemms[contestant.name]), _best(randoms[contestant.name])
-        note = _uncrowded(gemms[contestant.name])
+    gemms, randoms = (
+        contest.ask(f"machine, {task}", [Question(str(n), who, task, {}) for n, who in contest.machine.items()], ROUNDS)
+        for task in ("gemm", "random")
+    )
+    for n in contest.machine:
+        gemm, random = _best(gemms[str(n)]), _best(randoms[str(n)])
+        note = disturbed(gemms[str(n)])
         contest.flops[n] = 1e9 * max(gemm.values())
         rows += [Row(f"fp32 GEMM, {_cores(n)}", by, rate, "GFLOP/s", note=note) for by, rate in gemm.items()]
         if n == 1:  # torch draws on one core, however many there are
@@ -45,7 +44,7 @@ def machine(contest: Contest) -> list[Row]:
 
 
 def _best(answers: Sequence[Answer]) -> dict[str, float]:
-    libraries = answers[0].keys() - {"busy", "crowded"}
+    libraries = answers[0].keys() - {"busy", "others", "quiet"}
     return {name: max(float(answer[name]) for answer in answers) for name in sorted(libraries)}
 
 
@@ -65,39 +64,41 @@ def _piece_flop() -> int:
 
 def training(contest: Contest) -> list[Row]:
     """The tutorial's own updates, one subsequence each, on one thread."""
-    answers = contest.ask("training", [(c, {}) for c in (contest.one, *contest.baselines)], ROUNDS, "train")
+    questions = [Question(who.name, who, "train", {}) for who in (contest.one, *contest.baselines)]
+    answers = contest.ask("training", questions, ROUNDS)
     rates = {name: _rate(found) for name, found in answers.items()}
-    name = "training, the tutorial's updates, 1 thread"
-    return against(contest, name, "frames/s", rates, note=_alone(answers))
+    return against(contest, "training, the tutorial's updates, 1 thread", "frames/s", rates, answers)
 
 
 def batched_training(contest: Contest) -> list[Row]:
     """Many subsequences an update, on all cores."""
     batched = {"n_frames": contest.corpus_frames, "n_parallel": PARALLEL}
-    aesara: list[tuple[Contestant, Answer]] = [(c, {}) for c in contest.baselines if c.name.startswith("aesara")]
-    answers = contest.ask("batched training", [(contest.all, batched), *aesara], ROUNDS, "train")
-    rates = {OURS if name == OURS_ON_ALL else name: _rate(found) for name, found in answers.items()}
+    questions = [Question(OURS, contest.all, "train", batched)]
+    questions += [Question(who.name, who, "train", {}) for who in contest.baselines if who.name.startswith("aesara")]
+    answers = contest.ask("batched training", questions, ROUNDS)
+    rates = {name: _rate(found) for name, found in answers.items()}
     rates[f"limit, {_cores(contest.n_cores)}"] = contest.flops[contest.n_cores] / (K * gibbs_flop(MODEL))
     name = f"training, {PARALLEL} subsequences an update, {_threads(contest)}"
-    return against(contest, name, "frames/s", rates, note=_uncrowded(answers[OURS_ON_ALL]))
+    return against(contest, name, "frames/s", rates, answers)
 
 
 def pieces(contest: Contest) -> list[Row]:
     """Pieces of 200 frames, 25 Gibbs steps each: one on one thread, many in one call on all cores, a worker's job."""
     asked = {"calls": CALLS}
-    answers = contest.ask("piece", [(c, asked) for c in (contest.one, *contest.baselines)], ROUNDS, "piece")
-    jobs = contest.ask("job", [(contest.one, asked)], ROUNDS, "job")
-    together = contest.ask("pieces in one call", [(contest.all, {"n": TOGETHER})], ROUNDS, "pieces")
-    times = {name: _milliseconds(found) for name, found in answers.items()}
+    questions = [Question(who.name, who, "piece", asked) for who in (contest.one, *contest.baselines)]
+    alone = contest.ask("piece", questions, ROUNDS)
+    together = contest.ask("pieces", [Question(OURS, contest.all, "pieces", {"n": TOGETHER})], ROUNDS)
+    jobs = contest.ask("job", [Question(OURS, contest.one, "job", asked)], ROUNDS)[OURS]
+    times = {name: milliseconds(found) for name, found in alone.items()}
     rates = {name: 1e3 / time for name, time in times.items()}  # of the baselines, one piece after the other
-    rates[OURS] = TOGETHER * 1e3 / _milliseconds(together[OURS_ON_ALL])
+    rates[OURS] = TOGETHER * 1e3 / milliseconds(together[OURS])
     times["limit, 1 core"] = 1e3 * _piece_flop() / contest.flops[1]
     rates[f"limit, {_cores(contest.n_cores)}"] = contest.flops[contest.n_cores] / _piece_flop()
-    name, note = f"{TOGETHER} pieces in one call, {_threads(contest)}", _uncrowded(together[OURS_ON_ALL])
+    name, job = f"{TOGETHER} pieces in one call, {_threads(contest)}", "a generate worker's job, bundled model, p50"
     return [
-        *against(contest, "a piece sampled, p50, 1 thread", "ms", times, PIECE_GOAL, _alone(answers)),
-        *against(contest, name, "pieces/s", rates, PIECES_GOAL, note),
-        Row("a generate worker's job, bundled model, p50", contest.kernel, _milliseconds(jobs[OURS]), "ms"),
+        *against(contest, "a piece sampled, p50, 1 thread", "ms", times, alone, PIECE_GOAL),
+        *against(contest, name, "pieces/s", rates, alone | together, PIECES_GOAL),
+        Row(job, contest.kernel, milliseconds(jobs), "ms", note=disturbed(jobs)),
     ]
 
 
@@ -112,36 +113,36 @@ def cold_start(contest: Contest) -> list[Row]:
 
 
 def against(
-    contest: Contest, name: str, unit: str, figures: Mapping[str, float], goal: float | None = None, note: str = ""
+    contest: Contest,
+    name: str,
+    unit: str,
+    figures: Mapping[str, float],
+    answers: Mapping[str, Sequence[Answer]],
+    goal: float | None = None,
 ) -> list[Row]:
     """A row for each that the product's figure is compared with; baselines that are missing have theirs too."""
-    others: dict[str, tuple[float | None, str]] = {other: (figure, note) for other, figure in figures.items()}
-    others |= {other: (None, f"no {other}: {why}") for other, why in contest.missing.items()}
-    del others[OURS]
-    return [
-        Row(name, contest.kernel, figures[OURS], unit, other, figure, goal, why)
-        for other, (figure, why) in others.items()
-    ]
+    rows = []
+    for other, figure in figures.items():
+        if other != OURS:
+            note = disturbed(answers[OURS]) or disturbed(answers.get(other, []))
+            rows.append(Row(name, contest.kernel, figures[OURS], unit, other, figure, goal, note))
+    for other, why in contest.missing.items():
+        rows.append(Row(name, contest.kernel, figures[OURS], unit, other, None, goal, f"no {other}: {why}"))
+    return rows
+
+
+def disturbed(answers: Sequence[Answer]) -> str:
+    """A note if no round was quiet, so that the figure says little."""
+    return "" if not answers or any(answer["quiet"] for answer in answers) else "DISTURBED by other work"
+
+
+def milliseconds(answers: Sequence[Answer]) -> float:
+    """Median of the quiet rounds; of an epoch, where the answers are of several."""
+    return 1e3 * median(float(answer["seconds"] / answer.get("epochs", 1)) for answer in quiet(answers))
 
 
 def _rate(answers: Sequence[Answer]) -> float:
-    return median(float(answer["frames"] / answer["seconds"]) for answer in answers)
-
-
-def _milliseconds(answers: Sequence[Answer]) -> float:
-    return 1e3 * median(float(answer["seconds"]) for answer in answers)
-
-
-def _alone(answers: Mapping[str, Sequence[Answer]]) -> str:
-    """A note if someone's only core did other work too."""
-    busy = min(median(answer["busy"] for answer in found) for found in answers.values())
-    return "" if busy >= 1 - CROWDED else f"had {busy:.0%} of its core"
-
-
-def _uncrowded(answers: Sequence[Answer]) -> str:
-    """A note if there was other work for the cores that someone uses all of."""
-    crowded = median(float(answer["crowded"]) for answer in answers)
-    return "" if crowded <= CROWDED else f"other work waited {crowded:.0%} of the time"
+    return median(float(answer["frames"] / answer["seconds"]) for answer in quiet(answers))
 
 
 def _cores(n: int) -> str:
