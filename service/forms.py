@@ -65,32 +65,48 @@ class UploadForm:
 
 
 @asynccontextmanager
-async def read_form(request: Request, settings: Settings) -> AsyncIterator[UploadForm]:
-    """The request's form; its files are open inside the context only.
+async def read_form(request: Request, settings: Settings, field: str = "files") -> AsyncIterator[UploadForm]:
+    """The request's form, whose files come as `field`; they are open inside the context only.
 
     Raises:
         ProblemError: a field of another name, or a file where text belongs.
     """
+    async with open_form(request, settings.max_files) as form:
+        yield await _sorted_out(form, field)
+
+
+@asynccontextmanager
+async def open_form(request: Request, max_files: int) -> AsyncIterator[FormData]:
+    """The request's form; few are open at a time, as their files take memory.
+
+    Raises:
+        ProblemError: it cannot be decoded.
+    """
     try:
-        form = await request.form(max_files=settings.max_files, max_fields=16, max_part_size=CONFIG_BYTES)
+        form = await request.form(max_files=max_files, max_fields=16, max_part_size=CONFIG_BYTES)
     except UnicodeError as error:  # a charset that the client made up
         raise ProblemError(400, "the form cannot be decoded: send its text as UTF-8") from error
     try:
         async with request.app.state.uploads:
-            yield await _sorted_out(form)
+            yield form
     finally:
         await form.close()
 
 
-async def _sorted_out(form: FormData) -> UploadForm:
+async def _sorted_out(form: FormData, field: str) -> UploadForm:
     files: list[tuple[str, BinaryIO]] = []
     config = ""
     for name, value in form.multi_items():
-        if name == "files" and isinstance(value, UploadFile):
+        if name == field and isinstance(value, UploadFile):
             files.append((value.filename or "", value.file))
         elif name == "config":
-            config = value if isinstance(value, str) else (await value.read(CONFIG_BYTES)).decode(errors="replace")
+            config = await text_of(value)
         else:
-            taken = "the form takes `files` (files, with curl -F files=@a.mid) and `config`"
+            taken = f"the form takes `{field}` (with curl -F {field}=@FILE) and `config`"
             raise ProblemError(422, f"{name[:100]!a}: {taken}")
     return UploadForm(files, config)
+
+
+async def text_of(value: UploadFile | str) -> str:
+    """The text of a form's field, which may also come as a file."""
+    return value if isinstance(value, str) else (await value.read(CONFIG_BYTES)).decode(errors="replace")

@@ -7,14 +7,23 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from service.schemas import GenerationDetail, GenerationView, PieceView
-from worker.rendering import frames_of, midi_of, picture_of, piece_record, pieces_of, zip_of
+from worker.rendering import (
+    audio_of,
+    frames_of,
+    log_likelihood_of,
+    midi_of,
+    picture_of,
+    piece_record,
+    pieces_of,
+    zip_of,
+)
 from worker.store import ArtefactStore
 
-MIDI, PNG, JSON, ZIP = "audio/midi", "image/png", "application/json", "application/zip"
-FORMS = (MIDI, PNG, JSON, ZIP)
+MIDI, PNG, WAV, JSON, ZIP = "audio/midi", "image/png", "audio/wav", "application/json", "application/zip"
+FORMS = (MIDI, PNG, WAV, JSON, ZIP)
 FORMS_OF_SEVERAL = (ZIP, JSON)
-SUFFIXES = {MIDI: ".mid", PNG: ".png", ZIP: ".zip"}
-MAKERS = {MIDI: midi_of, PNG: picture_of, ZIP: zip_of}
+SUFFIXES = {MIDI: ".mid", PNG: ".png", WAV: ".wav", ZIP: ".zip"}
+MAKERS = {MIDI: midi_of, PNG: picture_of, WAV: audio_of, ZIP: zip_of}
 
 
 def render(store: ArtefactStore, key: str, media_type: str, headers: dict[str, str] | None = None) -> Response:
@@ -23,6 +32,7 @@ def render(store: ArtefactStore, key: str, media_type: str, headers: dict[str, s
     Raises:
         NotFoundError: there is no such piece.
         SeveralPiecesError: there are several, and they cannot be had in that form.
+        TooLongError: it lasts too long for that form.
     """
     if media_type == JSON:
         return JSONResponse(detail(store, key).model_dump(mode="json"), headers=headers)
@@ -49,13 +59,18 @@ def view(record: dict[str, Any]) -> GenerationView:
 
 
 def detail(store: ArtefactStore, key: str) -> GenerationDetail:
-    """A generation with its pieces and, if there is only one, its frames."""
+    """A generation with its pieces and, if there is only one, its frames and their log-likelihood."""
     record = piece_record(store, key)
+    single = record["n"] == 1
     pieces = [PieceView.model_validate({**piece, "links": _links(piece)}) for piece in pieces_of(record)]
-    frames = frames_of(store, record) if record["n"] == 1 else None
-    return GenerationDetail(**view(record).model_dump(), pieces=pieces, frames=frames)
+    return GenerationDetail(
+        **view(record).model_dump(),
+        pieces=pieces,
+        frames=frames_of(store, record) if single else None,
+        log_likelihood=log_likelihood_of(store, record) if single else None,
+    )
 
 
 def _links(record: dict[str, Any]) -> dict[str, str]:
-    forms = (("midi", ".mid"), ("png", ".png"), ("zip", ".zip")) if record["n"] == 1 else (("zip", ".zip"),)
-    return {name: f"/generations/{record['id']}{suffix}" for name, suffix in forms}
+    forms = {"midi": MIDI, "png": PNG, "wav": WAV, "zip": ZIP} if record["n"] == 1 else {"zip": ZIP}
+    return {name: f"/generations/{record['id']}{SUFFIXES[form]}" for name, form in forms.items()}

@@ -19,6 +19,7 @@ from worker.errors import (
     QueueFullError,
     SeveralPiecesError,
     StoreError,
+    TooLongError,
     UploadError,
     WorkerError,
 )
@@ -36,6 +37,7 @@ STATUS_OF: dict[type[WorkerError], int] = {
     BrokerError: 503,
     BundledError: 409,
     SeveralPiecesError: 406,
+    TooLongError: 406,
     StoreError: 503,
 }
 """The first class in an error's ancestry that is listed decides."""

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from worker.protocol import PitchRange
+from worker.protocol import KeptRegion, PitchRange
 from worker.uploads import Refusal
 
 Item = TypeVar("Item")
@@ -83,17 +83,23 @@ class GenerationView(BaseModel):
     tempo: float
     temperature: float
     gibbs_steps: int
+    sampler: str = "tutorial"
+    transpose: int = 0
+    program: int = 0
     pitch_range: PitchRange
+    primer_length: int = Field(0, description="time steps, the first ones, that are the primer's")
+    keep: list[KeptRegion] | None = Field(None, description="what is as in the source; null where there was none")
     notes: int
     created_at: datetime
     links: dict[str, str]
 
 
 class GenerationDetail(GenerationView):
-    """A generation with its pieces and, if there is only one, its notes: for each step the sounding MIDI notes."""
+    """A generation with its pieces and, if there is only one, its notes."""
 
     pieces: list[PieceView]
-    frames: list[list[int]] | None
+    frames: list[list[int]] | None = Field(description="for each step the sounding MIDI notes")
+    log_likelihood: float | None = Field(description="under the model, in nats per frame; a rough estimate")
 
 
 class Health(BaseModel):

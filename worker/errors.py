@@ -4,7 +4,8 @@ WorkerError
 ├── StoreError          the artefact store refused or lost something
 │   ├── NotFoundError   nothing of that kind has that id
 │   ├── BundledError    it comes with the program and stays
-│   └── SeveralPiecesError  a generation of several pieces cannot be had as one
+│   ├── SeveralPiecesError  a generation of several pieces cannot be had as one
+│   └── TooLongError    a piece is too long to be had in that form
 ├── BrokerError         Redis cannot be reached or refused a command
 │   └── QueueFullError  enough jobs of that kind are waiting already
 ├── ParameterError      a job was asked for something that cannot be done
@@ -41,6 +42,10 @@ class SeveralPiecesError(StoreError):
         super().__init__(f"generation {key!r} has {n} pieces: ask for one, {key}-0 to {key}-{n - 1}, or for a zip")
 
 
+class TooLongError(StoreError):
+    """A piece is too long to be had in that form."""
+
+
 class BrokerError(WorkerError):
     """Redis cannot be reached or refused a command."""
 
@@ -54,6 +59,8 @@ class ParameterError(WorkerError):
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
 
 
 class UploadError(WorkerError):

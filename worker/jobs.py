@@ -12,9 +12,12 @@ import numpy as np
 from model.config import ModelConfig
 from model.errors import Stopped
 from model.kernel import Frames
+from model.likelihood import piece_log_likelihood
 from model.midi_writer import write_midi
 from model.pianoroll import count_notes
+from model.sampler import OnStep, Sampler
 from worker.context import Interrupted, current_context
+from worker.given import clamp_of, particles_of, primer_of
 from worker.protocol import GenerateJob, Outcome, Status
 from worker.runtime import Runtime, job, now
 from worker.store import GENERATION
@@ -32,19 +35,42 @@ def generate(params: dict[str, Any], runtime: Runtime) -> Outcome:
 
     started = time.perf_counter()
     try:
-        rolls = sampler.generate(
-            wanted.length, wanted.seeds, gibbs_steps=wanted.gibbs_steps, temperature=wanted.temperature, on_step=on_step
-        )
+        rolls = _sample(sampler, wanted, on_step)
     except Stopped as stop:
         if context.stop_requested() == "shutdown":
             raise Interrupted from stop
         return Outcome(status=Status.CANCELLED)
-    runtime.store.publish(
-        GENERATION, context.job_id, *_artefact(context.job_id, wanted, sampler.parameters.config, rolls)
-    )
+    record, files = _artefact(context.job_id, wanted, sampler.parameters.config, rolls)
+    if runtime.compiled is None:  # where there is a kernel, whoever asks for the figure computes it in milliseconds
+        record["log_likelihood"] = [
+            piece_log_likelihood(sampler.parameters, roll, runtime.device, None) for roll in rolls
+        ]
+    runtime.store.publish(GENERATION, context.job_id, record, files)
     work = runtime.work(round(time.perf_counter() - started, 4))
     result = {"generation": context.job_id, "seed": wanted.seed, "n": wanted.n, **work}
     return Outcome(status=Status.SUCCEEDED, result=result)
+
+
+def _sample(sampler: Sampler, wanted: GenerateJob, on_step: OnStep) -> Frames:
+    """The pieces (n, length, n_visible): sampled freely after a primer, if any, or around what is given."""
+    clamp = clamp_of(wanted)
+    if clamp is None:
+        return sampler.generate(
+            wanted.length - wanted.primer_length,
+            wanted.seeds,
+            gibbs_steps=wanted.gibbs_steps,
+            temperature=wanted.temperature,
+            primer=primer_of(wanted),
+            on_step=on_step,
+        )
+    return sampler.infill(
+        *clamp,
+        wanted.seeds,
+        particles=particles_of(wanted),
+        gibbs_steps=wanted.gibbs_steps,
+        temperature=wanted.temperature,
+        on_step=on_step,
+    )
 
 
 def _artefact(
@@ -54,16 +80,21 @@ def _artefact(
     notes = count_notes(rolls).tolist()
     record = {
         "id": key,
-        **wanted.model_dump(),
+        **wanted.model_dump(exclude={"given"}),
+        "primer_length": wanted.primer_length,
         "dt": config.dt,
         "steps_per_beat": config.steps_per_beat,
-        "pitch_range": list(config.pitch_range),
+        "pitch_range": wanted.pitch_range or wanted.keys,
         "notes": notes if wanted.n > 1 else notes[0],
         "created_at": now(),
     }
     files = {"piece.roll": np.packbits(rolls.reshape(wanted.n, -1), axis=1).tobytes()}
     if wanted.n == 1:
         files["piece.mid"] = write_midi(
-            rolls[0], step_seconds=wanted.step_seconds, pitch_range=config.pitch_range, tempo=wanted.tempo
+            rolls[0],
+            step_seconds=wanted.step_seconds,
+            pitch_range=wanted.keys,
+            tempo=wanted.tempo,
+            program=wanted.program,
         )
     return record, files

@@ -13,6 +13,8 @@ from ulid import ULID
 from worker.errors import ParameterError
 
 DEFAULT_MODEL = "nottingham"
+DEFAULT_LENGTH = 200
+BEATS_OF_A_BAR = 4
 SEEDS = 2**53
 """How many there are: what any JSON parser keeps exactly."""
 SLOWEST, FASTEST = 10, 480
@@ -104,6 +106,39 @@ class WorkerView(BaseModel):
     kernel: str
 
 
+PitchBound = Annotated[int, Field(ge=0, le=128)]
+_PITCH_RANGE = {
+    "type": "array",
+    "items": {"type": "integer", "minimum": 0, "maximum": 128},
+    "minItems": 2,
+    "maxItems": 2,
+}
+# described without prefixItems, which few generators of clients understand
+PitchRange = Annotated[tuple[PitchBound, PitchBound], WithJsonSchema(_PITCH_RANGE)]
+
+
+def _check_pitch_range(pitch_range: tuple[int, int] | None) -> None:
+    if pitch_range is not None and pitch_range[0] >= pitch_range[1]:
+        raise ValueError("pitch_range is [low, high) with low < high")
+
+
+Step = Annotated[int, Field(ge=0)]
+_STEP_RANGE = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2}
+StepRange = Annotated[tuple[Step, Step], WithJsonSchema(_STEP_RANGE)]
+
+
+class KeptRegion(BaseModel):
+    """A part of a source that stays; a member that is absent leaves out nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pitches: PitchRange | None = Field(None, description="[low, high): MIDI notes")
+    steps: StepRange | None = Field(None, description="[first, end): time steps, the first is 0")
+    tracks: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None, min_length=1, max_length=1000, description="tracks with notes, numbered from 0; what they sound stays"
+    )
+
+
 class JobOptions(BaseModel):
     """What every request for a job may say of it."""
 
@@ -116,28 +151,35 @@ class JobOptions(BaseModel):
 
 
 class GenerateParams(JobOptions):
-    """Body of POST /generate and parameters of a generate job."""
+    """Body of POST /generate, or its `config` where a file comes with it."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(DEFAULT_MODEL, min_length=1, max_length=200, description="id or name of a model")
-    length: int = Field(200, ge=1, description="time steps of the piece")
+    length: int | None = Field(
+        None, ge=1, description=f"time steps to sample; {DEFAULT_LENGTH} where nothing else is said"
+    )
+    bars: int | None = Field(None, ge=1, description="the length in bars of four beats, for models that count beats")
+    seconds: float | None = Field(None, gt=0, le=1e6, description="the length in seconds")
     n: int = Field(1, ge=1, description="pieces, of seeds that follow each other")
     seed: int | None = Field(None, ge=0, lt=SEEDS, description="same model, seed and options: the same bytes")
     temperature: float = Field(1.0, ge=0.05, le=20.0, description="divides every activation; below 1 is safer")
     gibbs_steps: int = Field(25, ge=1, le=5000, description="steps of the Gibbs chain of each frame")
+    sampler: Literal["tutorial"] = Field("tutorial", description="each frame's chain starts from zeros")
     tempo: float | None = Field(None, ge=SLOWEST, le=FASTEST, description="beats per minute of the piece")
+    transpose: int = Field(0, ge=-127, le=127, description="semitones by which all that the model plays is moved")
+    program: int = Field(0, ge=0, le=127, description="the MIDI file's instrument: a General MIDI program from 0")
+    pitch_range: PitchRange | None = Field(None, description="[low, high): only these MIDI notes are sampled")
+    keep: list[KeptRegion] | None = Field(
+        None, min_length=1, max_length=100, description="what stays of a `source`; the rest is sampled"
+    )
 
-
-PitchBound = Annotated[int, Field(ge=0, le=128)]
-_PITCH_RANGE = {
-    "type": "array",
-    "items": {"type": "integer", "minimum": 0, "maximum": 128},
-    "minItems": 2,
-    "maxItems": 2,
-}
-# described without prefixItems, which few generators of clients understand
-PitchRange = Annotated[tuple[PitchBound, PitchBound], WithJsonSchema(_PITCH_RANGE)]
+    @model_validator(mode="after")
+    def _consistent(self) -> "GenerateParams":
+        if sum(value is not None for value in (self.length, self.bars, self.seconds)) > 1:
+            raise ValueError("length: give one of length (steps), bars and seconds")
+        _check_pitch_range(self.pitch_range)
+        return self
 
 
 class TrainParams(JobOptions):
@@ -162,9 +204,21 @@ class TrainParams(JobOptions):
     def _consistent(self) -> "TrainParams":
         if self.dt is not None and self.steps_per_beat is not None:
             raise ValueError("give dt (seconds) or steps_per_beat, not both")
-        if self.pitch_range is not None and self.pitch_range[0] >= self.pitch_range[1]:
-            raise ValueError("pitch_range is [low, high) with low < high")
+        _check_pitch_range(self.pitch_range)
         return self
+
+
+class Given(BaseModel):
+    """The frames of an uploaded file, packed by worker.given."""
+
+    role: Literal["primer", "source"]
+    length: int
+    """Frames."""
+    roll: str
+    kept: str | None = None
+    """Which cells of a source stay."""
+    tempo: float
+    """Beats per minute at the first note."""
 
 
 class GenerateJob(BaseModel):
@@ -173,42 +227,114 @@ class GenerateJob(BaseModel):
     model: str
     model_name: str
     length: int
+    """Frames of the piece, those of a primer among them."""
     n: int = 1
     seed: int
     temperature: float
     gibbs_steps: int
+    sampler: Literal["tutorial"] = "tutorial"
     tempo: float
     step_seconds: float
+    transpose: int = 0
+    program: int = 0
+    keys: tuple[int, int]
+    """The MIDI notes that the model's units stand for, [low, high), transposition included."""
+    pitch_range: tuple[int, int] | None = None
+    keep: list[KeptRegion] | None = None
+    given: Given | None = None
 
     @property
     def seeds(self) -> list[int]:
         """The seed of each piece."""
         return [(self.seed + i) % SEEDS for i in range(self.n)]
 
+    @property
+    def primer_length(self) -> int:
+        """Frames of the primer."""
+        return self.given.length if self.given and self.given.role == "primer" else 0
 
-def complete(params: GenerateParams, model: dict[str, Any], seed: int) -> GenerateJob:
+    @property
+    def seconds(self) -> float:
+        """How long a piece lasts."""
+        return self.length * self.step_seconds
+
+
+def keys_of(config: dict[str, Any], transpose: int) -> tuple[int, int]:
+    """The MIDI notes of a model, [low, high), once it is transposed.
+
+    Raises:
+        ParameterError: they go beyond those of MIDI.
+    """
+    low, high = config["pitch_range"]
+    if not 0 <= low + transpose < high + transpose <= 128:
+        raise ParameterError("transpose", f"the model's keys leave room for {-low} to {128 - high} semitones")
+    return low + transpose, high + transpose
+
+
+def complete(params: GenerateParams, model: dict[str, Any], seed: int, given: Given | None = None) -> GenerateJob:
     """The job for a stored model's record, with that seed unless the parameters have one.
 
     Raises:
         ParameterError: the model cannot do what is asked.
     """
     config = model["config"]
-    if config["dt"] is not None and params.tempo is not None:
-        raise ParameterError(
-            "tempo", f"model {model['name']!r} counts time in steps of {config['dt']} s, so it has no tempo to set"
-        )
-    tempo = min(max(params.tempo or model["corpus"]["tempo"], SLOWEST), FASTEST)
+    tempo = _tempo(params, model, given)
+    step_seconds = config["dt"] or 60.0 / (tempo * config["steps_per_beat"])
+    keys = keys_of(config, params.transpose)
+    _check_fit(params.pitch_range, keys)
+    as_asked = {"n", "temperature", "gibbs_steps", "sampler", "transpose", "program", "pitch_range", "keep"}
     return GenerateJob(
+        **params.model_dump(include=as_asked),
         model=model["id"],
         model_name=model["name"],
-        length=params.length,
-        n=params.n,
+        length=_length(params, config, step_seconds, given),
         seed=seed if params.seed is None else params.seed,
-        temperature=params.temperature,
-        gibbs_steps=params.gibbs_steps,
         tempo=tempo,
-        step_seconds=config["dt"] or 60.0 / (tempo * config["steps_per_beat"]),
+        step_seconds=step_seconds,
+        keys=keys,
+        given=given,
     )
+
+
+def _tempo(params: GenerateParams, model: dict[str, Any], given: Given | None) -> float:
+    """Beats per minute: as asked, as in the file, or as in the model's corpus."""
+    if model["config"]["dt"] is not None and params.tempo is not None:
+        raise ParameterError(
+            "tempo", f"model {model['name']!r} counts time in steps of {model['config']['dt']} s, so it has none to set"
+        )
+    tempo = params.tempo or (given.tempo if given else float(model["corpus"]["tempo"]))
+    return min(max(tempo, SLOWEST), FASTEST)
+
+
+def _check_fit(pitch_range: tuple[int, int] | None, keys: tuple[int, int]) -> None:
+    if pitch_range and (pitch_range[0] >= keys[1] or pitch_range[1] <= keys[0]):
+        raise ParameterError("pitch_range", f"the model has no keys there: its own are [{keys[0]}, {keys[1]})")
+
+
+def _length(params: GenerateParams, config: dict[str, Any], step_seconds: float, given: Given | None) -> int:
+    """Frames of the piece, those of a primer among them."""
+    if given and given.role == "source":
+        return _source_length(params, given)
+    if params.keep is not None:
+        raise ParameterError("keep", "it says what stays of a source, and no file `source` was sent")
+    return _sampled_length(params, config, step_seconds) + (given.length if given else 0)
+
+
+def _source_length(params: GenerateParams, given: Given) -> int:
+    for name in ("length", "bars", "seconds"):
+        if getattr(params, name) is not None:
+            raise ParameterError(name, "a piece that is filled in has the length of its source")
+    return given.length
+
+
+def _sampled_length(params: GenerateParams, config: dict[str, Any], step_seconds: float) -> int:
+    if params.seconds is not None:
+        return max(1, round(params.seconds / step_seconds))
+    if params.bars is None:
+        return params.length or DEFAULT_LENGTH
+    if config["steps_per_beat"] is None:
+        raise ParameterError("bars", f"the model counts time in steps of {config['dt']} s: give seconds or length")
+    return params.bars * BEATS_OF_A_BAR * int(config["steps_per_beat"])
 
 
 class TrainJob(TrainParams):

@@ -6,19 +6,27 @@ and a number of notes of its own.
 
 import io
 import zipfile
+from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
+from model.artefact import from_bytes
+from model.audio import roll_wav
 from model.config import Sampling
+from model.kernel import best
+from model.likelihood import piece_log_likelihood
 from model.midi_writer import write_midi
 from model.pianoroll import Roll
-from worker.errors import NotFoundError, SeveralPiecesError
+from worker.errors import NotFoundError, SeveralPiecesError, TooLongError
 from worker.protocol import SEEDS
-from worker.store import GENERATION, ArtefactStore
+from worker.store import GENERATION, MODEL, ArtefactStore
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 """Of every file in a zip, so that the same pieces are the same bytes."""
+LONGEST_AUDIO = 900.0
+"""Seconds: 40 MB, and three times as much memory while it is made."""
 
 
 def piece_record(store: ArtefactStore, key: str) -> dict[str, Any]:
@@ -69,15 +77,56 @@ def picture_of(store: ArtefactStore, key: str) -> bytes:
         NotFoundError: there is no such piece.
         SeveralPiecesError: the generation has several.
     """
-    generation, _, index = key.partition("-")
-    name = f"piece{'-' * bool(index)}{index}.png"
+    return _kept(store, _single(store, key), "png", _picture)
+
+
+def audio_of(store: ArtefactStore, key: str) -> bytes:
+    """How a piece sounds, as WAV, kept in the store.
+
+    Raises:
+        NotFoundError: there is no such piece.
+        SeveralPiecesError: the generation has several.
+        TooLongError: it lasts too long.
+    """
     record = _single(store, key)
+    check_audio(record["length"] * record["step_seconds"])
+    return _kept(store, record, "wav", _audio)
+
+
+def check_audio(seconds: float) -> None:
+    """Return if a piece of that length can be had as audio.
+
+    Raises:
+        TooLongError: it cannot.
+    """
+    if seconds > LONGEST_AUDIO:
+        raise TooLongError(
+            f"the piece lasts {seconds / 60:.0f} minutes, and audio is made of {LONGEST_AUDIO / 60:.0f} at most: "
+            "take it as audio/midi"
+        )
+
+
+def log_likelihood_of(store: ArtefactStore, record: dict[str, Any]) -> float | None:
+    """Log-likelihood of a single piece, by its record, under its model, in nats per frame; kept in the store.
+
+    None where nobody can tell: the model is gone, or neither this machine has the compiled kernel nor did the worker
+    compute it.
+    """
+    if (known := record.get("log_likelihood")) is not None:
+        return float(known[_index(record)])
+    kernel = best()
+    if kernel is None:
+        return None
+
+    def compute(record: dict[str, Any], roll: Roll) -> bytes:
+        parameters = from_bytes(store.file(MODEL, record["model"], "model.safetensors"))
+        return repr(piece_log_likelihood(parameters, roll, "cpu", kernel)).encode()
+
     try:
-        return store.file(GENERATION, generation, name)
+        value = float(_kept(store, record, "log_likelihood", compute))
     except NotFoundError:
-        png = _picture(record, _rolls(store, record)[_index(record)])
-    store.write_file(GENERATION, generation, name, png)
-    return png
+        return None
+    return value if isfinite(value) else None  # JSON has no word for the others
 
 
 def zip_of(store: ArtefactStore, key: str) -> bytes:
@@ -99,6 +148,20 @@ def frames_of(store: ArtefactStore, record: dict[str, Any]) -> list[list[int]]:
     """The sounding MIDI notes of each frame of a piece, by its record."""
     low, _ = _range(record)
     return [(frame.nonzero()[0] + low).tolist() for frame in _rolls(store, record)[_index(record)]]
+
+
+def _kept(
+    store: ArtefactStore, record: dict[str, Any], suffix: str, make: Callable[[dict[str, Any], Roll], bytes]
+) -> bytes:
+    """A form of a piece from the store, where it is put once it is made."""
+    generation, _, index = record["id"].partition("-")
+    name = f"piece{'-' * bool(index)}{index}.{suffix}"
+    try:
+        return store.file(GENERATION, generation, name)
+    except NotFoundError:
+        data = make(record, _rolls(store, record)[_index(record)])
+    store.write_file(GENERATION, generation, name, data)
+    return data
 
 
 def _single(store: ArtefactStore, key: str) -> dict[str, Any]:
@@ -123,7 +186,17 @@ def _rolls(store: ArtefactStore, record: dict[str, Any]) -> list[Roll]:
 
 
 def _midi(record: dict[str, Any], roll: Roll) -> bytes:
-    return write_midi(roll, step_seconds=record["step_seconds"], pitch_range=_range(record), tempo=record["tempo"])
+    return write_midi(
+        roll,
+        step_seconds=record["step_seconds"],
+        pitch_range=_range(record),
+        tempo=record["tempo"],
+        program=record.get("program", 0),
+    )
+
+
+def _audio(record: dict[str, Any], roll: Roll) -> bytes:
+    return roll_wav(roll, step_seconds=record["step_seconds"], lowest=_range(record)[0])
 
 
 def _picture(record: dict[str, Any], roll: Roll) -> bytes:
@@ -135,5 +208,6 @@ def _picture(record: dict[str, Any], roll: Roll) -> bytes:
 
 
 def _range(record: dict[str, Any]) -> tuple[int, int]:
-    low, high = record["pitch_range"]
+    """The MIDI notes of a roll's columns, [low, high)."""
+    low, high = record.get("keys", record["pitch_range"])  # in older records they are the same
     return low, high

@@ -3,34 +3,23 @@
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.deps import BrokerDep, SettingsDep, StoreDep
-from service.forms import media_type, parse_json, read_json
 from service.jobs import accepted, problem_of
 from service.negotiation import choose_media_type, preferred_wait
-from service.pieces import FORMS, FORMS_OF_SEVERAL, answer
-from service.problems import ProblemError
+from service.piece_request import BODY, PieceRequest, read_piece_request
+from service.pieces import FORMS, FORMS_OF_SEVERAL, WAV, answer
 from worker.errors import ParameterError
-from worker.protocol import GenerateJob, GenerateParams, JobView, Kind, Status, complete
+from worker.given import gibbs_steps_of, read_given
+from worker.protocol import GenerateJob, JobView, Kind, Status, complete
+from worker.rendering import check_audio
 from worker.settings import Settings
 from worker.store import ArtefactStore
 
 router = APIRouter(tags=["generate"])
 
-JSON_TYPES = ("", "application/json", "application/x-www-form-urlencoded")  # the last is what `curl -d` says
-
-
-async def _params(request: Request) -> GenerateParams:
-    """The body, which may be absent; what `curl -d '{…}'` sends without a header is read as JSON too."""
-    body = await read_json(request)
-    if body.strip() and media_type(request) not in JSON_TYPES:
-        raise ProblemError(415, f"the body must be application/json, not {media_type(request)}")
-    return parse_json(GenerateParams, body)
-
-
-BODY = {"requestBody": {"content": {"application/json": {"schema": GenerateParams.model_json_schema()}}}}
 ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The piece",
@@ -43,19 +32,24 @@ ANSWER: dict[int | str, dict[str, Any]] = {
 
 @router.post("/generate", operation_id="generate", openapi_extra=BODY, responses=ANSWER, response_class=Response)
 async def generate(
-    params: Annotated[GenerateParams, Depends(_params)],
+    asked: Annotated[PieceRequest, Depends(read_piece_request)],
     settings: SettingsDep,
     broker: BrokerDep,
     store: StoreDep,
     accept: Annotated[str | None, Header()] = None,
     prefer: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Generate a piece and answer with it: MIDI by default, other forms by `Accept`."""
-    form = choose_media_type(accept, FORMS if params.n == 1 else FORMS_OF_SEVERAL)
+    """Generate a piece and answer with it: MIDI by default, other forms by `Accept`.
+
+    With a file it goes on from a `primer`, or fills in a `source` around what `keep` names of it.
+    """
+    form = choose_media_type(accept, FORMS if asked.params.n == 1 else FORMS_OF_SEVERAL)
     seconds, applied = preferred_wait(prefer, settings.generate_timeout)
 
     def submit() -> tuple[GenerateJob, JobView]:
-        job = _job(params, settings, store)
+        job = _job(asked, settings, store)
+        if form == WAV:
+            check_audio(job.seconds)
         return job, broker.submit(Kind.GENERATE, job.model_dump(mode="json"), max_queued=settings.max_queued)
 
     job, view = await run_in_threadpool(submit)
@@ -71,14 +65,23 @@ async def generate(
     return await answer(store, view.id, form, headers)
 
 
-def _job(params: GenerateParams, settings: Settings, store: ArtefactStore) -> GenerateJob:
-    """The parameters with every open choice made."""
-    if params.length > settings.max_length:
-        raise ParameterError("length", f"at most {settings.max_length} steps, not {params.length}")
-    if params.n > settings.max_pieces:
-        raise ParameterError("n", f"at most {settings.max_pieces} pieces, not {params.n}")
-    frames = params.n * params.length
-    if frames * params.gibbs_steps > settings.max_gibbs_steps:
-        most = settings.max_gibbs_steps // frames
-        raise ParameterError("gibbs_steps", f"at most {most} for {frames} steps of time in all")
-    return complete(params, store.find_model(params.model), secrets.randbits(32))
+def _job(asked: PieceRequest, settings: Settings, store: ArtefactStore) -> GenerateJob:
+    """The parameters with every open choice made, and what is given of the piece.
+
+    Raises:
+        ParameterError, UploadError: it cannot be done, or is too much.
+    """
+    model = store.find_model(asked.params.model)
+    given = read_given(asked.file, asked.params, model["config"], settings.max_length) if asked.file else None
+    job = complete(asked.params, model, secrets.randbits(32), given)
+    if job.n > settings.max_pieces:
+        raise ParameterError("n", f"at most {settings.max_pieces} pieces, not {job.n}")
+    if job.length > settings.max_length:
+        raise ParameterError("length", f"at most {settings.max_length} steps, not {job.length}")
+    if (steps := gibbs_steps_of(job)) > settings.max_gibbs_steps:
+        raise ParameterError(
+            "gibbs_steps",
+            f"{steps:,} of them in all, for {job.n * job.length:,} steps of time, are more than "
+            f"{settings.max_gibbs_steps:,}: ask for fewer or a shorter piece",
+        )
+    return job

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Response
 
 from service.deps import After, Limit, StoreDep
 from service.negotiation import choose_media_type
-from service.pieces import FORMS, JSON, MIDI, PNG, ZIP, render, view
+from service.pieces import FORMS, JSON, MIDI, PNG, WAV, ZIP, render, view
 from service.schemas import GenerationDetail, GenerationView, Page
 from worker.store import GENERATION
 
@@ -38,6 +38,12 @@ def png(generation_id: str, store: StoreDep) -> Response:
     return render(store, generation_id, PNG)
 
 
+@router.get("/{generation_id}.wav", operation_id="get_generation_wav", response_class=Response, responses=_answer(WAV))
+def audio(generation_id: str, store: StoreDep) -> Response:
+    """The piece as it sounds on a plain synthesiser."""
+    return render(store, generation_id, WAV)
+
+
 @router.get("/{generation_id}.zip", operation_id="get_generation_zip", response_class=Response, responses=_answer(ZIP))
 def archive(generation_id: str, store: StoreDep) -> Response:
     """All pieces of the generation as MIDI files."""
@@ -46,7 +52,7 @@ def archive(generation_id: str, store: StoreDep) -> Response:
 
 @router.get("/{generation_id}", operation_id="get_generation", response_model=GenerationDetail)
 def get(generation_id: str, store: StoreDep, accept: Annotated[str | None, Header()] = None) -> Response:
-    """The piece with its frames; as MIDI or picture by `Accept`."""
+    """The piece with its frames; as MIDI, picture or audio by `Accept`."""
     return render(store, generation_id, choose_media_type(accept, (JSON, *(form for form in FORMS if form != JSON))))
 
 

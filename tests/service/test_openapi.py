@@ -12,7 +12,7 @@ ROUTES = {
     ("post", "/corpora"), ("get", "/corpora"), ("get", "/corpora/{corpus_id}"), ("delete", "/corpora/{corpus_id}"),
     ("get", "/generations"), ("get", "/generations/{generation_id}"), ("delete", "/generations/{generation_id}"),
     ("get", "/generations/{generation_id}.mid"), ("get", "/generations/{generation_id}.png"),
-    ("get", "/generations/{generation_id}.zip"),
+    ("get", "/generations/{generation_id}.wav"), ("get", "/generations/{generation_id}.zip"),
     ("get", "/healthz"), ("get", "/readyz"),
 }  # fmt: skip
 
@@ -27,7 +27,10 @@ def test_every_route_is_described_once_with_an_operation_id_of_its_own() -> None
 
 def test_the_bodies_of_generate_and_train_are_described() -> None:
     paths = create_app(Settings()).openapi()["paths"]
-    generate = paths["/generate"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert generate["properties"]["length"]["default"] == 200
+    bodies = paths["/generate"]["post"]["requestBody"]["content"]
+    generate = bodies["application/json"]["schema"]
+    assert {"model", "length", "bars", "seconds", "keep"} <= generate["properties"].keys()
     assert generate["properties"]["gibbs_steps"]["default"] == 25
+    assert "$ref" not in str(generate)
+    assert bodies["multipart/form-data"]["schema"]["properties"].keys() == {"config", "primer", "source"}
     assert {"multipart/form-data", "application/json"} == paths["/train"]["post"]["requestBody"]["content"].keys()
