@@ -30,5 +30,5 @@ async def _store(request: Request) -> ArtefactStore:
 SettingsDep = Annotated[Settings, Depends(_settings)]
 BrokerDep = Annotated[Broker, Depends(_broker)]
 StoreDep = Annotated[ArtefactStore, Depends(_store)]
-After = Annotated[str | None, Query(max_length=64, description="cursor: `next` of the page before")]
+After = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,200}$", description="cursor: `next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=200)]

@@ -41,7 +41,7 @@ def _matches(kind: str, media_type: str) -> bool:
 
 def preferred_wait(prefer: str | None, longest: float) -> tuple[float, str | None]:
     """Seconds to wait for a result, at most `longest`, and the preference that was applied, if any."""
-    if prefer and (match := re.search(r"\bwait\s*=\s*\"?(\d+)", prefer, re.IGNORECASE)):
+    if prefer and (match := re.search(r"(?:^|,)\s*wait\s*=\s*\"?(\d+)", prefer, re.IGNORECASE)):
         seconds = min(float(match[1]), longest)
         return seconds, f"wait={seconds:g}"
     if prefer and re.search(r"(^|,)\s*respond-async\s*($|[,;])", prefer, re.IGNORECASE):

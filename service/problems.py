@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.errors import (
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 MOST_ERRORS = 20
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 STATUS_OF: dict[type[WorkerError], int] = {
     NotFoundError: 404,
     UploadError: 422,
@@ -100,8 +102,17 @@ async def _on_problem(_request: Request, error: ProblemError) -> JSONResponse:
 
 async def _on_http(request: Request, error: HTTPException) -> JSONResponse:
     detail = _detail(error.status_code, request.method, request.url.path) or str(error.detail)
-    headers = dict(error.headers) if error.headers else None
+    headers = dict(error.headers) if error.headers else {}
+    if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
     return problem(error.status_code, detail, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What is possible at the request's path; a route knows its own methods only, and a path may have several."""
+    scopes = [{**request.scope, "method": method} for method in METHODS]
+    routes = request.app.routes
+    return [scope["method"] for scope in scopes if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 def _detail(status: int, method: str, path: str) -> str | None:
@@ -130,7 +141,11 @@ def invalid_error(errors: Any) -> ProblemError:
 async def _on_worker(_request: Request, error: WorkerError) -> JSONResponse:
     status = next((STATUS_OF[c] for c in type(error).__mro__ if c in STATUS_OF), 500)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) else None
-    members = {"refused": error.refused} if isinstance(error, UploadError) else {}
+    members: dict[str, Any] = {}
+    if isinstance(error, UploadError):
+        members["refused"] = error.refused
+    if isinstance(error, ParameterError):
+        members["errors"] = [{"field": error.field, "message": error.reason}]
     return problem(status, str(error), headers, **members)
 
 

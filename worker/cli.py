@@ -1,7 +1,9 @@
 """The `rnnrbm` command. A subcommand is a `Command` in `COMMANDS`: its arguments and one function."""
 
 import argparse
+import hashlib
 import json
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -132,6 +134,12 @@ def _conditionals(args: argparse.Namespace) -> None:
 
     write_conditionals(args.model, args.rolls, args.output, read_settings(data=args.data))
 
+def _key(args: argparse.Namespace) -> None:  # noqa: ARG001 (it takes none)
+    key = f"rnnrbm_{secrets.token_urlsafe(32)}"
+    print(f"key, for the client (Authorization: Bearer …): {key}")
+    print(f"hash, for the service (RNNRBM_API_KEYS):       {hashlib.sha256(key.encode()).hexdigest()}")
+
+
 
 Params = TypeVar("Params", bound=BaseModel)
 
@@ -153,6 +161,7 @@ COMMANDS: Sequence[Command] = (
     Command(
         "conditionals", "write the RBM of each frame, to check a likelihood", _conditionals, _conditionals_arguments
     ),
+    Command("key", "make an API key, and the hash to configure", _key),
     Command("api", "run the HTTP API", _api),
 )
 

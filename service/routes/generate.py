@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.deps import BrokerDep, SettingsDep, StoreDep
-from service.jobs import accepted, problem_of
+from service.jobs import SubmitDep, accepted, problem_of
 from service.negotiation import choose_media_type, preferred_wait
 from service.piece_request import BODY, PieceRequest, read_piece_request
 from service.pieces import FORMS, FORMS_OF_SEVERAL, WAV, answer
@@ -35,6 +35,7 @@ async def generate(
     asked: Annotated[PieceRequest, Depends(read_piece_request)],
     settings: SettingsDep,
     broker: BrokerDep,
+    submit_job: SubmitDep,
     store: StoreDep,
     accept: Annotated[str | None, Header()] = None,
     prefer: Annotated[str | None, Header()] = None,
@@ -46,15 +47,15 @@ async def generate(
     form = choose_media_type(accept, FORMS if asked.params.n == 1 else FORMS_OF_SEVERAL)
     seconds, applied = preferred_wait(prefer, settings.generate_timeout)
 
-    def submit() -> tuple[GenerateJob, JobView]:
+    def submit() -> JobView:
         job = _job(asked, settings, store)
         if form == WAV:
             check_audio(job.seconds)
-        return job, broker.submit(Kind.GENERATE, job.model_dump(mode="json"), max_queued=settings.max_queued)
+        return submit_job(Kind.GENERATE, job, asked.params, *asked.content)
 
-    job, view = await run_in_threadpool(submit)
+    view = await run_in_threadpool(submit)
     view = await broker.wait(view, seconds)
-    headers = {"X-Job-Id": view.id, "X-Seed": str(job.seed)}
+    headers = {"X-Job-Id": view.id, "X-Seed": str(view.seed)}
     if applied:
         headers["Preference-Applied"] = applied
     if not view.status.ended:

@@ -1,11 +1,12 @@
-"""/healthz and /readyz, for whoever watches the service."""
+"""/healthz and /readyz, for whoever watches the service; they need no key."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 
 from service.deps import BrokerDep
+from service.problems import RETRY_AFTER_SECONDS, ProblemError
 from service.schemas import Health, Readiness
 from worker.errors import BrokerError
-from worker.protocol import QUEUES, Kind
+from worker.protocol import QUEUES, Kind, WorkerView
 
 router = APIRouter(tags=["health"])
 
@@ -16,15 +17,18 @@ async def healthz() -> Health:
     return Health(status="alive")
 
 
-@router.get("/readyz", operation_id="readyz", responses={503: {"model": Readiness}})
-def readyz(broker: BrokerDep, response: Response) -> Readiness:
+@router.get("/readyz", operation_id="readyz")
+def readyz(broker: BrokerDep) -> Readiness:
     """200 when Redis answers and a generate worker is there, 503 otherwise, with who is there."""
     try:
         workers = broker.workers()
-    except BrokerError:
-        response.status_code = 503
-        return Readiness(status="redis cannot be reached", redis=False, workers=[])
-    ready = any(worker.queue == QUEUES[Kind.GENERATE] for worker in workers)
-    response.status_code = 200 if ready else 503
-    status = "ready" if ready else "no generate worker"
-    return Readiness(status=status, redis=True, workers=[worker.model_dump() for worker in workers])
+    except BrokerError as error:
+        raise _not_ready("redis cannot be reached", redis=False, workers=[]) from error
+    if not any(worker.queue == QUEUES[Kind.GENERATE] for worker in workers):
+        raise _not_ready("no generate worker", redis=True, workers=workers)
+    return Readiness(status="ready", redis=True, workers=[worker.model_dump() for worker in workers])
+
+
+def _not_ready(why: str, *, redis: bool, workers: list[WorkerView]) -> ProblemError:
+    there = [worker.model_dump() for worker in workers]
+    return ProblemError(503, why, {"Retry-After": str(RETRY_AFTER_SECONDS)}, redis=redis, workers=there)

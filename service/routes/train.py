@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from service.deps import BrokerDep, SettingsDep, StoreDep
+from service.deps import SettingsDep, StoreDep
 from service.forms import MULTIPART_FILES, media_type, parse_json, read_form, read_json
-from service.jobs import accepted
+from service.jobs import SubmitDep, accepted
 from service.problems import ProblemError
 from worker.corpora import ingest
 from worker.errors import ParameterError
@@ -37,7 +37,7 @@ BODY: dict[str, Any] = {
 
 
 @router.post("/train", operation_id="train", status_code=202, openapi_extra=BODY, response_model=JobView)
-async def train(request: Request, settings: SettingsDep, broker: BrokerDep, store: StoreDep) -> Response:
+async def train(request: Request, settings: SettingsDep, submit_job: SubmitDep, store: StoreDep) -> Response:
     """Queue a training; files that cannot be read are listed as `refused`, the others are used."""
     content_type = media_type(request)
     if content_type == "multipart/form-data":
@@ -55,8 +55,7 @@ async def train(request: Request, settings: SettingsDep, broker: BrokerDep, stor
         )
     if job.name in await run_in_threadpool(store.bundled_names):
         raise ParameterError("name", f"{job.name!r} is the name of a model that comes with the program")
-    view = await run_in_threadpool(
-        broker.submit, Kind.TRAIN, job.model_dump(mode="json", exclude_none=True), max_queued=settings.max_queued
-    )
+    asked = job.model_copy(update={"corpus": corpus["digest"]})  # the same files sent twice may be two corpora
+    view = await run_in_threadpool(submit_job, Kind.TRAIN, job, asked)
     summary = {name: corpus[name] for name in ("id", "files", "usable", "refused")}
     return accepted(view, corpus=summary, refused=corpus["refused"])

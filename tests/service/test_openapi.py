@@ -13,7 +13,7 @@ ROUTES = {
     ("get", "/generations"), ("get", "/generations/{generation_id}"), ("delete", "/generations/{generation_id}"),
     ("get", "/generations/{generation_id}.mid"), ("get", "/generations/{generation_id}.png"),
     ("get", "/generations/{generation_id}.wav"), ("get", "/generations/{generation_id}.zip"),
-    ("get", "/healthz"), ("get", "/readyz"),
+    ("get", "/healthz"), ("get", "/readyz"), ("get", "/metrics"),
 }  # fmt: skip
 
 
