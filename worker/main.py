@@ -1,16 +1,11 @@
-"""The process of one worker."""
+"""The start of a worker's process."""
 
+import gc
 import logging
 
-from worker.broker import Broker
 from worker.errors import StartError
-from worker.events import redis_errors
 from worker.protocol import Kind
-from worker.runtime import load, prepare
 from worker.settings import Settings
-from worker.warm import WarmWorker
-
-PATIENT = 12  # tries, about ten seconds: a Redis that restarts must not cost the loaded models
 
 
 def run(settings: Settings, kind: Kind) -> None:
@@ -23,11 +18,13 @@ def run(settings: Settings, kind: Kind) -> None:
     configure_logging(settings.log_level)
     if not settings.redis_url:
         raise StartError("a worker needs RNNRBM_REDIS_URL; `rnnrbm serve` starts a server and sets it")
-    runtime = prepare(kind, settings)
-    load(kind)
-    broker = Broker(settings.redis_url, retries=PATIENT)
-    with redis_errors():
-        WarmWorker(broker, kind, device=runtime.device, kernel=runtime.kernel).work(logging_level="WARNING")
+    gc.disable()  # until work begins: what is loaded stays, and to look through it time and again delays the start
+    try:
+        from worker.process import work  # noqa: PLC0415 (the heavy part of what is loaded)
+
+        work(settings, kind)
+    finally:
+        gc.enable()
 
 
 def configure_logging(level: str) -> None:
