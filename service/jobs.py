@@ -11,6 +11,7 @@ from service.auth import CallerDep
 from service.deps import BrokerDep, SettingsDep
 from service.problems import RETRY_AFTER_SECONDS, STATUS_OF, ProblemError
 from worker.addresses import AddressError, check_url
+from worker.broker import Broker
 from worker.errors import ParameterError
 from worker.idempotency import Claim
 from worker.protocol import JobOptions, JobView, Kind, Status
@@ -39,19 +40,12 @@ IdempotencyKey = Annotated[
 class Submitter:
     """Puts the job that a request asks for into its queue, on the terms that its headers and body name."""
 
-    def __init__(
-        self,
-        request: Request,
-        caller: CallerDep,
-        broker: BrokerDep,
-        settings: SettingsDep,
-        idempotency_key: IdempotencyKey = None,
-    ) -> None:
-        self._path = request.url.path
-        self._caller = caller
+    def __init__(self, broker: Broker, settings: Settings, client: str, path: str, key: str | None) -> None:
         self._broker = broker
         self._settings = settings
-        self._key = idempotency_key
+        self._client = client
+        self._path = path
+        self._key = key
 
     def __call__(self, kind: Kind, job: BaseModel, asked: JobOptions, *files: bytes) -> JobView:
         """The job, which another request with the same idempotency key may have made.
@@ -75,10 +69,20 @@ class Submitter:
             return None
         parts = (self._path.encode(), asked.model_dump_json().encode(), *files)
         digests = b"".join(hashlib.sha256(part).digest() for part in parts)
-        return Claim(self._caller.id, self._key, hashlib.sha256(digests).hexdigest())
+        return Claim(self._client, self._key, hashlib.sha256(digests).hexdigest())
 
 
-SubmitDep = Annotated[Submitter, Depends()]
+async def _submitter(
+    request: Request,
+    caller: CallerDep,
+    broker: BrokerDep,
+    settings: SettingsDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Submitter:
+    return Submitter(broker, settings, caller.id, request.url.path, idempotency_key)
+
+
+SubmitDep = Annotated[Submitter, Depends(_submitter)]
 
 
 def _webhook(asked: JobOptions, settings: Settings) -> str | None:

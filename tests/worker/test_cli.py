@@ -1,5 +1,6 @@
 """The command line: training and generation without a queue, and errors in words."""
 
+import hashlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 from model.config import Sampling
 from model.midi import read_roll
 from tests.pieces import midi_file, piece, zip_file
+from worker.settings import Settings
 
 SMALL = '{"recipe": "tutorial", "epochs": 2, "n_hidden": 8, "n_hidden_recurrent": 6, "name": "mine"}'
 
@@ -91,6 +93,13 @@ def test_ctrl_c_keeps_what_was_learned(folder: Path, tmp_path: Path) -> None:
     assert process.returncode == 0
     assert output.splitlines()[-1] == "kept"
     assert (tmp_path / "store" / "models" / "kept" / "model.json").exists()
+
+
+def test_a_key_comes_with_the_hash_that_the_settings_take() -> None:
+    key, digest = (line.split()[-1] for line in rnnrbm("key").stdout.splitlines())
+    assert hashlib.sha256(key.encode()).hexdigest() == digest
+    assert Settings(api_keys=f"{'0' * 64}, {digest.upper()}").key_hashes[1] == digest
+    assert rnnrbm("key").stdout.split()[-1] != digest
 
 
 @pytest.mark.parametrize(
