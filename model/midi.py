@@ -203,7 +203,7 @@ def parse(data: bytes, bounds: Bounds) -> tuple[Notes, PieceInfo]:
     notes = _collect(score, pitched)
     drum_notes = total - sum(len(track.notes) for track in pitched)
     if not len(notes.start):
-        raise MidiError(f"the file has no notes{' but drums' if drum_notes else ''}, so nothing can be learned from it")
+        raise MidiError(f"the file has no notes{' but drums, which are left out' if drum_notes else ''}")
     info = PieceInfo(
         notes=len(notes.start),
         drum_notes=drum_notes,

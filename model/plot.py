@@ -4,13 +4,17 @@ from colorsys import hls_to_rgb
 from dataclasses import dataclass
 from io import BytesIO
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from model.config import PIANO, Sampling
 from model.pianoroll import Roll, runs
 
 PAPER, BLACK_KEY, FAINT, LINE, INK, TITLE = "#ffffff", "#f4f4f1", "#ecece8", "#d2d2cb", "#6d6d66", "#2a2a27"
+GIVEN = "#8a8a83"
 BLACK_KEYS = {1, 3, 6, 8, 10}
+NAMED = {4: "E", 7: "G", 9: "A"}
+"""Beside each C, which has its octave: as many as there is room for."""
 LEFT, RIGHT, TOP, HEAD, BOTTOM = 48, 20, 16, 30, 44
 WIDEST = 4000
 NARROWEST = 640
@@ -39,15 +43,22 @@ class _Axis:
 
 
 def roll_png(
-    roll: Roll, *, sampling: Sampling | None, pitch_range: tuple[int, int] = PIANO, title: str | None = None
+    roll: Roll,
+    *,
+    sampling: Sampling | None,
+    pitch_range: tuple[int, int] = PIANO,
+    title: str | None = None,
+    given: Roll | None = None,
 ) -> bytes:
     """PNG of a roll (frames, high - low): pitch upwards, time to the right, a colour for each pitch class.
 
     `sampling` gives the time axis its unit, seconds or beats; None counts steps. Only the keys that
-    sound are shown, with a margin and at least two octaves. At most 4000 pixels wide.
+    sound are shown, with a margin and at least two octaves. At most 4000 pixels wide. Cells that are
+    `given`, (frames, high - low), are grey.
     """
-    notes = list(zip(*(values.tolist() for values in runs(roll)), strict=True))
-    low, high = _span([pitch_range[0] + column for _, _, column in notes])
+    given = np.zeros_like(roll) if given is None else given
+    notes = [(*note, False) for note in _notes(roll & ~given)] + [(*note, True) for note in _notes(roll & given)]
+    low, high = _span([pitch_range[0] + column for _, _, column, _ in notes])
     scale = _scale(len(roll))
     top = TOP + (HEAD if title else 0)
     right, bottom = LEFT + round(len(roll) * scale), top + (high - low) * KEY_HEIGHT
@@ -55,16 +66,22 @@ def roll_png(
     draw = ImageDraw.Draw(image)
     _draw_keys(draw, low, high, (LEFT, top, right, bottom))
     _draw_time(draw, _axis(sampling), scale, (LEFT, top, right, bottom))
-    for start, end, column in notes:
+    for start, end, column, is_given in notes:
         pitch = pitch_range[0] + column
         y = bottom - (pitch - low + 1) * KEY_HEIGHT
         left, stop = LEFT + round(start * scale), LEFT + round(end * scale)
         # A pixel is left free on the right, where there is one, so that a key struck again is seen.
-        draw.rectangle((left, y + 1, max(left, stop - 2), y + KEY_HEIGHT - 1), fill=_colour(pitch))
+        colour = GIVEN if is_given else _colour(pitch)
+        draw.rectangle((left, y + 1, max(left, stop - 2), y + KEY_HEIGHT - 1), fill=colour)
     draw.rectangle((LEFT, top, right, bottom), outline=LINE)
     if title:
         draw.text((LEFT, TOP), title, fill=TITLE, font=ImageFont.load_default(17))
     return _png(image)
+
+
+def _notes(roll: Roll) -> list[tuple[int, int, int]]:
+    """First frame, the one after the last, and column of each note."""
+    return list(zip(*(values.tolist() for values in runs(roll)), strict=True))
 
 
 def _span(pitches: list[int]) -> tuple[int, int]:
@@ -91,7 +108,7 @@ def _axis(sampling: Sampling | None) -> _Axis:
 
 def _draw_keys(draw: ImageDraw.ImageDraw, low: int, high: int, box: tuple[int, int, int, int]) -> None:
     left, _, right, bottom = box
-    font = ImageFont.load_default(12)
+    font, small = ImageFont.load_default(12), ImageFont.load_default(10)
     for pitch in range(low, high):
         y = bottom - (pitch - low) * KEY_HEIGHT
         if pitch % 12 in BLACK_KEYS:
@@ -103,6 +120,8 @@ def _draw_keys(draw: ImageDraw.ImageDraw, low: int, high: int, box: tuple[int, i
             draw.text((left - 8, y - KEY_HEIGHT / 2), f"C{pitch // 12 - 1}", fill=INK, font=font, anchor="rm")
         elif pitch % 12 == 5:  # between E and F no black key parts the white ones
             draw.line((left, y, right, y), fill=FAINT)
+        if name := NAMED.get(pitch % 12):
+            draw.text((left - 8, y - KEY_HEIGHT / 2), name, fill=GIVEN, font=small, anchor="rm")
 
 
 def _draw_time(draw: ImageDraw.ImageDraw, axis: _Axis, scale: float, box: tuple[int, int, int, int]) -> None:

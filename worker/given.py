@@ -80,6 +80,11 @@ def primer_of(job: GenerateJob) -> Roll | None:
     return _unpack(job.given.roll, job) if job.given and job.given.role == "primer" else None
 
 
+def kept_of(job: GenerateJob) -> Roll | None:
+    """Which cells (frames, n_visible) are as in the source, if there is one."""
+    return _unpack(job.given.kept, job) if job.given and job.given.kept is not None else None
+
+
 def clamp_of(job: GenerateJob) -> tuple[Roll, Roll] | None:
     """The piece as far as it is given and where that is, each (length, n_visible); None if all is free but a primer."""
     given = job.given

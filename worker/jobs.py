@@ -17,7 +17,7 @@ from model.midi_writer import write_midi
 from model.pianoroll import count_notes
 from model.sampler import OnStep, Sampler
 from worker.context import Interrupted, current_context
-from worker.given import clamp_of, particles_of, primer_of
+from worker.given import clamp_of, kept_of, particles_of, primer_of
 from worker.protocol import GenerateJob, Outcome, Status
 from worker.runtime import Runtime, job, now
 from worker.store import GENERATION
@@ -41,6 +41,8 @@ def generate(params: dict[str, Any], runtime: Runtime) -> Outcome:
             raise Interrupted from stop
         return Outcome(status=Status.CANCELLED)
     record, files = _artefact(context.job_id, wanted, sampler.parameters.config, rolls)
+    if (kept := kept_of(wanted)) is not None:
+        files["kept.roll"] = np.packbits(kept).tobytes()
     if runtime.compiled is None:  # where there is a kernel, whoever asks for the figure computes it in milliseconds
         record["log_likelihood"] = [
             piece_log_likelihood(sampler.parameters, roll, runtime.device, None) for roll in rolls

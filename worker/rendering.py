@@ -7,6 +7,7 @@ and a number of notes of its own.
 import io
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -77,7 +78,7 @@ def picture_of(store: ArtefactStore, key: str) -> bytes:
         NotFoundError: there is no such piece.
         SeveralPiecesError: the generation has several.
     """
-    return _kept(store, _single(store, key), "png", _picture)
+    return _kept(store, _single(store, key), "png", partial(_picture, store))
 
 
 def audio_of(store: ArtefactStore, key: str) -> bytes:
@@ -112,21 +113,11 @@ def log_likelihood_of(store: ArtefactStore, record: dict[str, Any]) -> float | N
     None where nobody can tell: the model is gone, or neither this machine has the compiled kernel nor did the worker
     compute it.
     """
-    if (known := record.get("log_likelihood")) is not None:
-        return float(known[_index(record)])
-    kernel = best()
-    if kernel is None:
-        return None
-
-    def compute(record: dict[str, Any], roll: Roll) -> bytes:
-        parameters = from_bytes(store.file(MODEL, record["model"], "model.safetensors"))
-        return repr(piece_log_likelihood(parameters, roll, "cpu", kernel)).encode()
-
     try:
-        value = float(_kept(store, record, "log_likelihood", compute))
+        value = _log_likelihood(store, record)
     except NotFoundError:
         return None
-    return value if isfinite(value) else None  # JSON has no word for the others
+    return value if value is not None and isfinite(value) else None  # JSON has no word for the others
 
 
 def zip_of(store: ArtefactStore, key: str) -> bytes:
@@ -148,6 +139,20 @@ def frames_of(store: ArtefactStore, record: dict[str, Any]) -> list[list[int]]:
     """The sounding MIDI notes of each frame of a piece, by its record."""
     low, _ = _range(record)
     return [(frame.nonzero()[0] + low).tolist() for frame in _rolls(store, record)[_index(record)]]
+
+
+def _log_likelihood(store: ArtefactStore, record: dict[str, Any]) -> float | None:
+    if (known := record.get("log_likelihood")) is not None:
+        return float(known[_index(record)])
+    kernel = best()
+    if kernel is None:
+        return None
+
+    def compute(record: dict[str, Any], roll: Roll) -> bytes:
+        parameters = from_bytes(store.file(MODEL, record["model"], "model.safetensors"))
+        return repr(piece_log_likelihood(parameters, roll, "cpu", kernel)).encode()
+
+    return float(_kept(store, record, "log_likelihood", compute))
 
 
 def _kept(
@@ -199,12 +204,30 @@ def _audio(record: dict[str, Any], roll: Roll) -> bytes:
     return roll_wav(roll, step_seconds=record["step_seconds"], lowest=_range(record)[0])
 
 
-def _picture(record: dict[str, Any], roll: Roll) -> bytes:
+def _picture(store: ArtefactStore, record: dict[str, Any], roll: Roll) -> bytes:
     from model.plot import roll_png  # noqa: PLC0415 (pictures are rarer than pieces, and take a while to load)
 
-    title = f"{record['model_name']} · seed {record['seed']}"
+    title = f"{record['model_name']} · seed {record['seed']}{_legend(record)}"
     sampling = Sampling(record["dt"], record["steps_per_beat"])
-    return roll_png(roll, sampling=sampling, pitch_range=_range(record), title=title)
+    given = _given(store, record)
+    return roll_png(roll, sampling=sampling, pitch_range=_range(record), title=title, given=given)
+
+
+def _legend(record: dict[str, Any]) -> str:
+    if record.get("keep"):
+        return " · what was kept is grey"
+    return " · the primer is grey" if record.get("primer_length") else ""
+
+
+def _given(store: ArtefactStore, record: dict[str, Any]) -> Roll:
+    """Which cells (length, n_visible) of a piece were not sampled but sent."""
+    low, high = _range(record)
+    given = np.zeros((record["length"], high - low), np.bool_)
+    given[: record.get("primer_length", 0)] = True
+    if record.get("keep"):
+        bits = np.frombuffer(store.file(GENERATION, record["id"].partition("-")[0], "kept.roll"), np.uint8)
+        given[:] = np.unpackbits(bits, count=given.size).view(np.bool_).reshape(given.shape)
+    return given
 
 
 def _range(record: dict[str, Any]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
     corpora/ID/corpus.json  pieces.zip  rolls-STEP-LOW-HIGH.npz (made from the pieces, at most 8)
     digests/DIGEST  (the id of the corpus with that content)
     models/ID/model.json  model.safetensors  curve.png
-    generations/ID/generation.json  piece.mid  piece.roll (bits)  piece.png
+    generations/ID/generation.json  piece.mid  piece.roll (bits)  kept.roll (bits)  and other forms, once asked for
     checkpoints/JOB/state.safetensors
 
 A file is written under a temporary name and then renamed, and an artefact's JSON is written last: what can be

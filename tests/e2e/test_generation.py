@@ -2,7 +2,10 @@
 
 import io
 import json
+import subprocess
+import sys
 import wave
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -308,3 +311,13 @@ def test_every_form_is_linked(server: Server, suffix: str) -> None:
 
 def test_a_form_nobody_makes_is_406(server: Server) -> None:
     assert "audio/wav" in refused(generate(server, {"length": 5}, "audio/mpeg"), 406)
+
+
+def test_the_example_of_the_docs_is_harmonised_as_they_say(server: Server, tmp_path: Path) -> None:
+    tune = tmp_path / "tune.mid"
+    subprocess.run([sys.executable, "examples/frere_jacques.py", str(tune)], check=True)
+    keep = [{"tracks": [0]}, {"pitches": [70, 109]}]
+    body = made(server, {"keep": keep, "seed": 4}, source=tune.read_bytes())
+    source = read_roll(tune.read_bytes(), BEATS)
+    assert np.array_equal(roll_of(body)[:, 70 - 21 :], source[:, 70 - 21 :])
+    assert np.count_nonzero(roll_of(body)) > 2 * np.count_nonzero(source)  # there are chords under it

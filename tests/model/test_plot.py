@@ -72,3 +72,17 @@ def test_curves_of_any_number_of_epochs_are_drawn(epochs):
 def test_a_metric_that_some_epochs_lack_is_drawn_through_the_others():
     rows = [{"epoch": 1, "monitor": -9.0, "valid": -8.0}, {"epoch": 2, "monitor": -8.0}, {"epoch": 3, "valid": -7.0}]
     assert curve_png(rows, title="") != curve_png([{"epoch": 1, "monitor": -9.0}], title="")
+
+
+def test_given_cells_are_grey_and_the_others_have_the_colour_of_their_key():
+    roll = melody(8, 39)
+    first_half = np.arange(8)[:, None] < np.full(88, 4)
+    colours = []
+    for given in (None, roll & first_half, roll):
+        found = picture(roll_png(roll, sampling=BEATS, given=given)).getcolors(1 << 16)
+        counts = {colour: count for count, colour in found}
+        colours.append((counts.get((64, 125, 181), 0), counts.get((138, 138, 131), 0)))
+    (plain, text), (half, half_grey), (none, all_grey) = colours
+    assert none == 0 < half < plain
+    assert half_grey - text == plain - half
+    assert all_grey - text == plain

@@ -1,0 +1,103 @@
+"""Files that pieces go on from or are filled in around, on their way to the job; and the job with either kernel."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from model.kernel import best
+from model.midi_writer import write_midi
+from tests.pieces import piece
+from worker import jobs
+from worker.context import JobContext, performing
+from worker.errors import UploadError
+from worker.given import GivenFile, clamp_of, gibbs_steps_of, kept_of, primer_of, read_given
+from worker.protocol import GenerateJob, GenerateParams, Kind, complete
+from worker.rendering import log_likelihood_of, picture_of
+from worker.runtime import prepare
+from worker.settings import Settings
+from worker.store import GENERATION, ArtefactStore
+
+STEP = 0.25
+
+
+def model_of(low: int, high: int) -> dict[str, Any]:
+    config = {"pitch_range": [low, high], "dt": None, "steps_per_beat": 2}
+    return {"id": "m", "name": "m", "config": config, "corpus": {"tempo": 120.0}}
+
+
+def job_of(roll: np.ndarray, keys: tuple[int, int], role: str = "primer", **asked: Any) -> GenerateJob:
+    """The job for a roll (frames, keys) that comes as a file."""
+    model, params = model_of(*keys), GenerateParams(**asked)
+    file = GivenFile(role, "a.mid", write_midi(roll, step_seconds=STEP, pitch_range=keys))  # type: ignore[arg-type]
+    given_frames = read_given(file, params, model["config"], 1000)
+    job = complete(params, model, 0, given_frames)
+    return GenerateJob.model_validate_json(job.model_dump_json())  # as it crosses Redis
+
+
+@settings(deadline=None, max_examples=50)
+@given(data=st.data(), frames=st.integers(1, 40), n_visible=st.integers(1, 20))
+def test_a_roll_comes_to_the_job_as_it_was(data: st.DataObject, frames: int, n_visible: int) -> None:
+    roll = data.draw(arrays(np.bool_, (frames, n_visible)).filter(np.any))
+    keys = (40, 40 + n_visible)
+    assert np.array_equal(primer_of(job_of(roll, keys, length=3)), roll)
+    clamp = clamp_of(job_of(roll, keys, "source", keep=[{}]))
+    assert clamp is not None
+    assert np.array_equal(clamp[0], roll)
+    assert clamp[1].all()
+
+
+def test_a_clamp_holds_the_primer_and_the_keys_outside_the_range() -> None:
+    job = job_of(piece(0, bars=1), (21, 109), length=2, pitch_range=(60, 72))
+    source, kept = clamp_of(job) or pytest.fail("there is something to clamp")
+    assert np.array_equal(source[:8], piece(0, bars=1))
+    assert kept[:8].all()
+    assert not source[8:].any()
+    assert np.array_equal(kept[8], [not 60 <= key < 72 for key in range(21, 109)])
+
+
+def test_what_is_clamped_costs_more() -> None:
+    roll = piece(0, bars=1)
+    free, narrow = (job_of(roll, (21, 109), length=10, n=2, **more) for more in ({}, {"pitch_range": (60, 72)}))
+    assert gibbs_steps_of(free) == 2 * 10 * 25
+    assert gibbs_steps_of(narrow) == 2 * 18 * 51
+    assert gibbs_steps_of(job_of(roll, (21, 109), "source", keep=[{}])) == 8 * 32 * 51
+
+
+def test_a_roll_that_is_too_dense_to_be_carried_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).random((1000, 128)) < 0.5
+    monkeypatch.setattr("worker.given.MOST_CHARACTERS", 1000)
+    with pytest.raises(UploadError, match=r"a\.mid: there is too much") as raised:
+        job_of(noise, (0, 128))
+    assert raised.value.refused[0]["file"] == "a.mid"
+
+
+@pytest.mark.parametrize("kernel", ["auto", "torch"])
+@pytest.mark.parametrize("role", ["primer", "source"])
+def test_the_job_keeps_what_is_given_and_its_piece_has_a_likelihood(tmp_path: Path, kernel: str, role: str) -> None:
+    if kernel == "auto" and best() is None:
+        pytest.skip("the compiled kernel is not there")
+    store = ArtefactStore(str(tmp_path))
+    prepare(Kind.GENERATE, Settings(data=str(tmp_path), kernel=kernel, device="cpu"))  # type: ignore[arg-type]
+    model = store.find_model("nottingham")
+    asked = {"keep": [{"pitches": [60, 109]}]} if role == "source" else {"length": 4}
+    params = GenerateParams(**asked, gibbs_steps=5, pitch_range=(40, 80), n=2)
+    file = GivenFile(role, "a.mid", write_midi(piece(0, bars=1), step_seconds=STEP))  # type: ignore[arg-type]
+    job = complete(params, model, 1, read_given(file, params, model["config"], 1000))
+    with performing(JobContext("piece")):
+        outcome = jobs.generate(job.model_dump(mode="json"))
+    assert outcome["status"] == "succeeded", outcome
+    record = store.record(GENERATION, "piece")
+    bits = np.unpackbits(np.frombuffer(store.file(GENERATION, "piece", "piece.roll"), np.uint8))
+    rolls = bits.reshape(2, -1)[:, : job.length * 88].reshape(2, job.length, 88).view(np.bool_)
+    kept = kept_of(job)
+    given_cells = np.ones((8, 88), np.bool_) if kept is None else kept
+    assert all(np.array_equal(roll[:8][given_cells], piece(0, bars=1)[given_cells]) for roll in rolls)
+    value = log_likelihood_of(store, {**record, "id": "piece-1", "n": 1})
+    assert value is not None
+    assert -60 < value < 0
+    assert picture_of(store, "piece-1").startswith(b"\x89PNG")
