@@ -14,7 +14,7 @@ empty files, and an empty file counts as none.
 """
 
 import json
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -28,6 +28,7 @@ BUNDLED = Path(__file__).parent / "bundled"
 CORPUS, MODEL, GENERATION = "corpus", "model", "generation"
 FOLDERS = {CORPUS: "corpora", MODEL: "models", GENERATION: "generations"}
 RECORDS_KEPT = 64
+RECORDS_READ = 1000  # a filter that hardly anything passes must not read the whole store in one request
 
 
 @contextmanager
@@ -78,16 +79,22 @@ class ArtefactStore:
         found: dict[str, Any] = json.loads(self.file(kind, key, f"{kind}.json"))
         return found
 
-    def page(self, kind: str, after: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
-        """Records newest first, at most `limit` after the id `after`, and the cursor of what follows."""
+    def page(
+        self, kind: str, after: str | None, limit: int, where: Callable[[dict[str, Any]], bool] = lambda _record: True
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Records newest first, at most `limit` after the id `after`, and the cursor of what follows.
+
+        Only those for which `where` holds; a page may be short, with a cursor, where few pass.
+        """
         keys = [key for key in self.keys(kind) if after is None or key < after]
-        records = []
-        for key in keys[:limit]:
-            try:
-                records.append(self.record(kind, key))
-            except NotFoundError:  # half written, or deleted just now
-                continue
-        return records, keys[limit - 1] if len(keys) > limit else None
+        records: list[dict[str, Any]] = []
+        for read, key in enumerate(keys, 1):
+            with suppress(NotFoundError):  # half written, or deleted just now
+                record = self.record(kind, key)
+                records += [record] if where(record) else []
+            if len(records) == limit or read == RECORDS_READ:
+                return records, key if read < len(keys) else None
+        return records, None
 
     def keys(self, kind: str) -> list[str]:
         """Ids newest first."""

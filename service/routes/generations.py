@@ -2,25 +2,33 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Query, Response
 
+import service.ids  # noqa: F401 (paths below speak of ids)
 from service.deps import After, Limit, StoreDep
 from service.negotiation import choose_media_type
-from service.pieces import FORMS, JSON, MIDI, PNG, WAV, ZIP, render, view
+from service.pieces import BINARY, FORMS, JSON, MIDI, PNG, WAV, ZIP, render, view
 from service.schemas import GenerationDetail, GenerationView, Page
 from worker.store import GENERATION
 
 router = APIRouter(prefix="/generations", tags=["generations"])
 
 
+MadeBy = Annotated[str | None, Query(max_length=200, description="id or name of the model that made them")]
+
+
 def _answer(media_type: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"description": "The piece", "content": {media_type: {}}}}
+    return {200: {"description": "The piece", "content": {media_type: BINARY}}}
 
 
 @router.get("", operation_id="list_generations")
-def list_generations(store: StoreDep, after: After = None, limit: Limit = 50) -> Page[GenerationView]:
+def list_generations(
+    store: StoreDep, after: After = None, limit: Limit = 50, model: MadeBy = None
+) -> Page[GenerationView]:
     """All pieces, newest first."""
-    records, cursor = store.page(GENERATION, after, limit)
+    records, cursor = store.page(
+        GENERATION, after, limit, lambda record: model in (None, record["model"], record["model_name"])
+    )
     return Page(items=[view(record) for record in records], next=cursor)
 
 
@@ -50,13 +58,13 @@ def archive(generation_id: str, store: StoreDep) -> Response:
     return render(store, generation_id, ZIP)
 
 
-@router.get("/{generation_id}", operation_id="get_generation", response_model=GenerationDetail)
+@router.get("/{generation_id:id}", operation_id="get_generation", response_model=GenerationDetail)
 def get(generation_id: str, store: StoreDep, accept: Annotated[str | None, Header()] = None) -> Response:
     """The piece with its frames; as MIDI, picture or audio by `Accept`."""
     return render(store, generation_id, choose_media_type(accept, (JSON, *(form for form in FORMS if form != JSON))))
 
 
-@router.delete("/{generation_id}", operation_id="delete_generation", status_code=204)
+@router.delete("/{generation_id:id}", operation_id="delete_generation", status_code=204)
 def delete(generation_id: str, store: StoreDep) -> None:
     """Delete a piece."""
     store.delete(GENERATION, generation_id)

@@ -109,6 +109,14 @@ def test_lists_can_be_filtered_and_paged(server: Server) -> None:
     assert found == made[::-1]
 
 
+def test_pieces_can_be_listed_by_model(server: Server) -> None:
+    piece = server.http.post("/generate", json={"length": 5}).headers["x-job-id"]
+    for model in ("nottingham", server.http.get("/models/nottingham").json()["id"]):
+        page = server.http.get("/generations", params={"model": model, "limit": 1}).json()
+        assert [item["id"] for item in page["items"]] == [piece]
+    assert server.http.get("/generations", params={"model": "none such"}).json() == {"items": [], "next": None}
+
+
 @pytest.mark.parametrize("path", ["/jobs", "/models", "/generations", "/corpora"])
 @pytest.mark.parametrize("query", [{"after": "no/cursor"}, {"after": ""}, {"limit": 0}, {"limit": "x"}])
 def test_a_wrong_cursor_or_limit_is_named(server: Server, path: str, query: dict[str, object]) -> None:
