@@ -14,7 +14,6 @@ takes 0.03 ms or, for some minutes after thousands were deleted, such as a run's
 import argparse
 import asyncio
 import json
-import os
 import signal
 import socket
 import statistics
@@ -34,9 +33,11 @@ from model.midi import read_roll
 from model.midi_writer import write_midi
 from worker.broker import Broker
 from worker.embedded import EmbeddedServer
+from worker.main import configure_logging
 from worker.protocol import GenerateParams, Kind, Outcome, Status, complete, new_id
 from worker.settings import Settings
 from worker.store import GENERATION, ArtefactStore
+from worker.supervisor import API, Child, child_environment, default_children, serve
 
 Route = tuple[str, dict[str, Any]]
 
@@ -66,8 +67,6 @@ def no_op(params: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 (the signat
 
 def run_service() -> None:
     """Run the supervised service with the API of this bench."""
-    from worker.main import configure_logging  # noqa: PLC0415 (a worker that imports `no_op` needs none of this)
-    from worker.supervisor import API, Child, default_children, serve  # noqa: PLC0415
 
     def children(settings: Settings, url: str) -> list[Child]:
         *workers, api = default_children(settings, url)
@@ -79,7 +78,7 @@ def run_service() -> None:
 
 def run_api() -> None:
     """Run the product's app with the route POST /no-op, in uvicorn as `rnnrbm api` does."""
-    import uvicorn  # noqa: PLC0415 (as above)
+    import uvicorn  # noqa: PLC0415 (a worker that imports `no_op` needs none of this)
     from fastapi import Response  # noqa: PLC0415
     from fastapi.concurrency import run_in_threadpool  # noqa: PLC0415
 
@@ -110,7 +109,9 @@ def running_service(place: Path | None = None) -> Iterator[Settings]:
         try:
             with Path(folder, "log").open("w") as log:  # one line a job, as users have it
                 processes.append(
-                    subprocess.Popen(_program("--serve"), env=_environment(settings), stdout=log, stderr=log)
+                    subprocess.Popen(
+                        _program("--serve"), env=child_environment(settings, settings.redis_url), stdout=log, stderr=log
+                    )
                 )
             _wait_ready(settings)
             yield settings
@@ -122,10 +123,6 @@ def running_service(place: Path | None = None) -> Iterator[Settings]:
 
 def _program(option: str) -> list[str]:
     return [sys.executable, "-m", "bench.http", option]
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    return {**os.environ, **{f"RNNRBM_{name.upper()}": str(value) for name, value in settings.model_dump().items()}}
 
 
 def _address(settings: Settings) -> str:
@@ -190,7 +187,7 @@ def worker_start(settings: Settings) -> float:
     broker = Broker(settings.redis_url)
     started = time.perf_counter()
     command = [sys.executable, "-m", "worker.cli", "worker", "generate"]
-    process = subprocess.Popen(command, env=_environment(settings), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=child_environment(settings, settings.redis_url), stderr=subprocess.DEVNULL)
     try:
         while all(worker.pid != process.pid for worker in broker.workers()):
             time.sleep(0.005)  # looking more often would take the core's other half from it
