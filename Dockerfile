@@ -17,6 +17,7 @@ RUN if [ "$WITH_TORCH" = 1 ]; then \
 COPY pyproject.toml README.md LICENSE ./
 COPY model model
 COPY worker worker
+COPY client client
 COPY service service
 # pip is content without the kernel, the image is not; --verbose shows what the compiler said. -I: what is installed
 # is imported, not what lies here.

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import os
 import secrets
 import signal
 import sys
@@ -96,14 +97,19 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _generate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("output", type=Path, help=".mid file to write")
+    parser.add_argument("output", type=Path, help=".mid file to write; with --url also .png, .wav, .json, or .zip")
     parser.add_argument("--config", default="{}", help="JSON, as the body of POST /generate")
+    file = parser.add_mutually_exclusive_group()
+    file.add_argument("--primer", type=Path, help="with --url: MIDI file that the piece begins with")
+    file.add_argument("--source", type=Path, help="with --url: MIDI file that is filled in around what `keep` names")
     parser.add_argument("--data", help="artefact store with the model (RNNRBM_DATA, ./var)")
 
 
 def _generate(args: argparse.Namespace) -> None:
     from worker.offline import generate
 
+    if args.primer or args.source:
+        _needs_url(args)
     args.output.write_bytes(generate(_parsed(GenerateParams, args.config), read_settings(data=args.data)))
 
 
@@ -122,6 +128,41 @@ def _evaluate(args: argparse.Namespace) -> None:
     print(json.dumps(evaluate(args.model, args.corpus, params, read_settings(data=args.data)), indent=2))
 
 
+def _models_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="id or name of a model to show, instead of the list")
+    parser.add_argument("--download", type=Path, metavar="FILE", help=".safetensors file to write it to")
+
+
+def _jobs_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", nargs="?", help="id of a job to show, instead of the list")
+    parser.add_argument("--follow", action="store_true", help="wait until it has ended, with a progress bar")
+    parser.add_argument("--cancel", action="store_true", help="cancel it; a training keeps what it has learned")
+
+
+def _needs_url(args: argparse.Namespace) -> None:
+    raise StartError(
+        f"this asks a running service: say which, as in rnnrbm --url http://localhost:8000 {args.command} …"
+    )
+
+
+def _over_http(args: argparse.Namespace) -> None:
+    """Have a running service do what the command says."""
+    from client.api import Client
+    from client.cli import COMMANDS as REMOTE
+    from client.errors import ClientError
+
+    if args.command not in REMOTE:
+        raise StartError(f"{args.command} takes no --url; these do: {', '.join(REMOTE)}")
+    for option in ("data", "id"):
+        if getattr(args, option, None) is not None:
+            raise StartError(f"--{option} is about the store of this machine: leave it out with --url")
+    try:
+        with Client(args.url, args.key) as client:
+            REMOTE[args.command](args, client)
+    except ClientError as error:
+        raise WorkerError(str(error)) from error
+
+
 def _conditionals_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=".safetensors file, or id or name of a stored model")
     parser.add_argument("rolls", type=Path, metavar="ROLLS", help=".npz of rolls, or folder or zip of .mid files")
@@ -134,11 +175,11 @@ def _conditionals(args: argparse.Namespace) -> None:
 
     write_conditionals(args.model, args.rolls, args.output, read_settings(data=args.data))
 
+
 def _key(args: argparse.Namespace) -> None:  # noqa: ARG001 (it takes none)
     key = f"rnnrbm_{secrets.token_urlsafe(32)}"
     print(f"key, for the client (Authorization: Bearer …): {key}")
     print(f"hash, for the service (RNNRBM_API_KEYS):       {hashlib.sha256(key.encode()).hexdigest()}")
-
 
 
 Params = TypeVar("Params", bound=BaseModel)
@@ -155,9 +196,21 @@ def _parsed(kind: type[Params], text: str) -> Params:
 COMMANDS: Sequence[Command] = (
     Command("serve", "run everything on this machine: server, workers and API", _serve, _serve_arguments),
     Command("worker", "perform jobs of one kind", _worker, _worker_arguments),
-    Command("train", "train a model without a queue", _train, _train_arguments),
-    Command("generate", "write one piece without a queue", _generate, _generate_arguments),
-    Command("evaluate", "measure a model on pieces that it was not trained on", _evaluate, _evaluate_arguments),
+    Command("train", "train a model here, without a queue, or with --url on a service", _train, _train_arguments),
+    Command(
+        "generate",
+        "write one piece, made here without a queue, or with --url by a service",
+        _generate,
+        _generate_arguments,
+    ),
+    Command(
+        "evaluate",
+        "measure a model on pieces that it was not trained on, here or with --url",
+        _evaluate,
+        _evaluate_arguments,
+    ),
+    Command("models", "list a service's models, show or download one (with --url)", _needs_url, _models_arguments),
+    Command("jobs", "list a service's jobs, show, follow or cancel one (with --url)", _needs_url, _jobs_arguments),
     Command(
         "conditionals", "write the RBM of each frame, to check a likelihood", _conditionals, _conditionals_arguments
     ),
@@ -171,14 +224,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     # as process 1 of a container a program without a handler does not hear it, and torch takes seconds to load
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parser = argparse.ArgumentParser(prog="rnnrbm", description="Train and serve the RNN-RBM.")
+    parser.add_argument("--url", help="running service that is to do it: train, generate, evaluate, models, jobs")
+    parser.add_argument(
+        "--key",
+        default=os.environ.get("RNNRBM_KEY"),
+        help="API key of that service (RNNRBM_KEY, which others cannot see)",
+    )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
         command.arguments(subparser)
-        subparser.set_defaults(run=command.run)
+        subparser.set_defaults(run=command.run, command=command.name)
     args = parser.parse_args(argv)
     try:
-        args.run(args)
+        (_over_http if args.url else args.run)(args)
     except WorkerError as error:
         print(f"rnnrbm: {error}", file=sys.stderr)
         return 1 if isinstance(error, BrokerError) else 2  # the supervisor tries again after a 1, as Redis may be late

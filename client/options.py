@@ -1,0 +1,57 @@
+"""What can be asked of a job, by the names that the API has for it; what is absent is the service's choice."""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+
+class JobOptions(TypedDict, total=False):
+    """What every request for a job may say of it."""
+
+    deadline: float
+    webhook: str
+
+
+class GenerateOptions(JobOptions, total=False):
+    """POST /generate."""
+
+    model: str
+    length: int
+    bars: int
+    seconds: float
+    n: int
+    seed: int
+    temperature: float
+    gibbs_steps: int
+    sampler: str
+    tempo: float
+    transpose: int
+    program: int
+    pitch_range: tuple[int, int]
+    keep: Sequence[dict[str, Any]]
+
+
+class TrainOptions(JobOptions, total=False):
+    """POST /train."""
+
+    name: str
+    recipe: str
+    epochs: int
+    n_hidden: int
+    n_hidden_recurrent: int
+    lr: float
+    batch_size: int
+    gibbs_steps: int
+    dt: float
+    steps_per_beat: int
+    pitch_range: tuple[int, int]
+    seed: int
+
+
+class EvaluateOptions(JobOptions, total=False):
+    """POST /models/{id}/evaluate."""
+
+    temperatures: int
+    chains: int
+    frames: int
+    pieces: int
+    seed: int
