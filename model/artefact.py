@@ -4,13 +4,14 @@ Tensors: `model.parameters.NAMES`, float32. Metadata: `config`, the JSON of `Mod
 """
 
 import json
+from types import NoneType
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from model.config import ModelConfig
+from model.config import PIANO, ModelConfig
 from model.errors import ArtefactError, ConfigError
 from model.parameters import Parameters, shapes
 
@@ -33,18 +34,36 @@ def from_bytes(data: bytes) -> Parameters:
         raise ArtefactError(f"not a safetensors file: {error}") from error
     config = _config(data)
     wanted = shapes(config)
-    if wanted.keys() != arrays.keys():
-        raise ArtefactError(f"tensors must be {sorted(wanted)}, not {sorted(arrays)}")
-    for name, array in arrays.items():
-        _check(name, array, wanted[name])
+    for name in wanted:
+        if name not in arrays:
+            raise ArtefactError(f"{name} is missing: the tensors are {', '.join(wanted)}")
+        _check(name, arrays[name], wanted[name])
+    if unknown := sorted(arrays.keys() - wanted.keys()):
+        raise ArtefactError(f"{unknown[0]} is not a tensor of this model, whose are {', '.join(wanted)}")
     return Parameters(config, arrays)
 
 
 def _config(data: bytes) -> ModelConfig:
     try:
-        return ModelConfig.from_dict(json.loads(metadata(data)["config"]))
+        found = json.loads(metadata(data)["config"])
+        _check_types(found)
+        return ModelConfig.from_dict(found)
     except (KeyError, ValueError, ConfigError) as error:
         raise ArtefactError(f"the file's metadata has no usable config: {error}") from error
+
+
+def _check_types(config: Any) -> None:
+    """Refuse what only looks right: a size of 9.0 has the shape of 9. Raises ConfigError."""
+    if not isinstance(config, dict):
+        raise ConfigError("it is no JSON object")
+    for name in ("n_hidden", "n_hidden_recurrent", "steps_per_beat"):
+        if type(config.get(name)) not in (int, NoneType):
+            raise ConfigError(f"{name} is no integer")
+    if type(config.get("dt")) not in (int, float, NoneType):
+        raise ConfigError("dt is no number")
+    bounds = config.get("pitch_range", PIANO)
+    if not isinstance(bounds, list | tuple) or [type(bound) for bound in bounds] != [int, int]:
+        raise ConfigError("pitch_range is not two integers")
 
 
 def metadata(data: bytes) -> dict[str, Any]:

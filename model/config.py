@@ -95,7 +95,8 @@ class TrainingConfig:
     """Cosine: a short warm-up, then down to a hundredth, once for each stage."""
     pretraining: float = 0.0
     """Share of the epochs, first, in which the recurrence learns to predict frames by cross-entropy."""
-    initialization: Literal["tutorial", "scaled"] = "tutorial"
+    initialization: Literal["tutorial", "scaled", "model"] = "tutorial"
+    """Model: the parameters of a model that was trained before."""
     input_dropout: float = 0.0
     """Share of sounding notes that the recurrence does not hear in training."""
     clip_norm: float | None = None

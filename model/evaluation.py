@@ -33,6 +33,8 @@ from model.statistics import describe, overlap
 TUTORIAL_STEPS, GENERATION_STEPS = 15, 25
 PREDICTION_STEPS = 100
 FRAMES_AT_ONCE = 2048
+STEPS_AT_ONCE = 3000 * FRAMES_AT_ONCE
+"""Of annealing, over all frames and chains: some seconds."""
 LONGEST_PIECE = 200
 
 Scores = dict[str, Values]
@@ -97,7 +99,7 @@ def evaluate(
     wanted = _wanted(rolls.n_frames, config)
     scores: list[Scores] = []
     done = 0
-    for c, previous in _frames_to_score(parameters, rolls, wanted, compiled):
+    for c, previous in _frames_to_score(parameters, rolls, wanted, compiled, _at_once(config.annealing)):
         on_progress(done, len(wanted))
         if should_stop():
             raise Stopped
@@ -115,10 +117,15 @@ def _wanted(n_frames: int, config: EvaluationConfig) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(config.seed).choice(n_frames, config.frames, replace=False))
 
 
+def _at_once(annealing: Annealing) -> int:
+    """So few frames that who wants to stop need not wait long."""
+    return max(1, min(FRAMES_AT_ONCE, STEPS_AT_ONCE // (annealing.temperatures * annealing.chains)))
+
+
 def _frames_to_score(
-    parameters: Parameters, rolls: PackedRolls, wanted: NDArray[np.int64], kernel: Kernel | None
+    parameters: Parameters, rolls: PackedRolls, wanted: NDArray[np.int64], kernel: Kernel | None, at_once: int
 ) -> Iterator[tuple[Conditionals, Frames]]:
-    """The wanted frames' conditionals with the frames before them, block by block."""
+    """The wanted frames' conditionals with the frames before them, `at_once` at most together."""
     for first, last in _blocks(rolls):
         begin, end = rolls.offsets[[first, last]]
         rows = wanted[np.searchsorted(wanted, begin) : np.searchsorted(wanted, end)] - begin
@@ -127,8 +134,8 @@ def _frames_to_score(
         pieces = rolls[first:last]
         c = conditionals(parameters, pieces, kernel)
         previous = np.concatenate([_delayed(piece) for piece in pieces])
-        for start in range(0, len(rows), FRAMES_AT_ONCE):
-            some = rows[start : start + FRAMES_AT_ONCE]
+        for start in range(0, len(rows), at_once):
+            some = rows[start : start + at_once]
             yield c.take(some), previous[some]
 
 

@@ -37,6 +37,7 @@ class ModelSummary(BaseModel):
 
     id: str
     name: str
+    description: str | None = None
     created_at: datetime
     recipe: str
     config: dict[str, Any]
@@ -51,13 +52,8 @@ class ModelView(ModelSummary):
     training: dict[str, Any]
     corpus: dict[str, Any]
     metrics: dict[str, float]
+    init_from: str | None = None
     sha256: str
-
-
-class Metrics(BaseModel):
-    """Metrics of every epoch."""
-
-    items: list[dict[str, float]]
 
 
 class PieceView(BaseModel):

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from worker.errors import BrokerError, StartError, WorkerError
-from worker.protocol import GenerateParams, Kind, TrainParams
+from worker.protocol import EvaluateParams, GenerateParams, Kind, TrainParams
 from worker.settings import Settings
 
 
@@ -121,7 +121,6 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from worker.evaluation import EvaluateParams
     from worker.offline import evaluate
 
     params = _parsed(EvaluateParams, args.config)

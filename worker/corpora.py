@@ -1,12 +1,11 @@
 """From an upload to a stored corpus. Free of torch."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from worker.protocol import new_id
 from worker.settings import Settings
-from worker.store import CORPUS, ArtefactStore
+from worker.store import CORPUS, ArtefactStore, now
 from worker.uploads import Upload, read_upload
 
 PIECES = "pieces.zip"
@@ -43,5 +42,5 @@ def _describe(upload: Upload, content: str) -> dict[str, Any]:
         "seconds": round(totals.seconds, 1),
         "tempo": round(totals.tempo, 2),
         "refused": [refusal.model_dump() for refusal in upload.refused],
-        "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "created_at": now(),
     }

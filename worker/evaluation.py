@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from model.corpus import PackedRolls
 from model.errors import Stopped
 from model.evaluation import EvaluationConfig, OnProgress
@@ -13,34 +11,10 @@ from model.evaluation import evaluate as evaluate_model
 from model.likelihood import Annealing
 from model.parameters import Parameters
 from worker.context import Interrupted, current_context
-from worker.protocol import SEEDS, Outcome, Status
+from worker.protocol import EvaluateJob, EvaluateParams, Outcome, Status
 from worker.rolls import corpus_rolls
 from worker.runtime import Runtime, job
 from worker.store import CORPUS
-
-
-class EvaluateParams(BaseModel):
-    """The `config` of an evaluation: how thoroughly it is done."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    temperatures: int = Field(3000, ge=2, le=100_000, description="of annealed importance sampling")
-    chains: int = Field(1, ge=1, le=1000, description="of annealed importance sampling, for each frame")
-    frames: int | None = Field(None, ge=1, description="score at most so many frames, drawn at random")
-    pieces: int = Field(100, ge=0, le=1000, description="pieces to sample and compare with the corpus")
-    seed: int = Field(0, ge=0, lt=SEEDS)
-
-    def to_config(self) -> EvaluationConfig:
-        """As the model layer takes them."""
-        annealing = Annealing(self.temperatures, self.chains)
-        return EvaluationConfig(annealing, self.frames, pieces=self.pieces, seed=self.seed)
-
-
-class EvaluateJob(EvaluateParams):
-    """An evaluate job: ids of a stored model and a stored corpus."""
-
-    model: str
-    corpus: str
 
 
 @job
@@ -86,7 +60,9 @@ def figures(
         Stopped: `should_stop` said so.
     """
     started = time.perf_counter()
-    config = wanted.to_config()
+    config = EvaluationConfig(
+        Annealing(wanted.temperatures, wanted.chains), wanted.frames, pieces=wanted.pieces, seed=wanted.seed
+    )
     found = evaluate_model(
         parameters, rolls, config, runtime.device, runtime.compiled, on_progress=on_progress, should_stop=should_stop
     )

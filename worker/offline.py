@@ -22,8 +22,8 @@ from model.parameters import Parameters
 from worker.context import JobContext, Stop, performing
 from worker.corpora import ingest
 from worker.errors import UploadError, WorkerError
-from worker.evaluation import EvaluateParams, figures
-from worker.protocol import GenerateParams, Kind, Status, TrainJob, TrainParams, complete, new_id
+from worker.evaluation import figures
+from worker.protocol import EvaluateParams, GenerateParams, Kind, Status, TrainJob, TrainParams, complete, new_id
 from worker.runtime import load, prepare
 from worker.settings import Settings
 from worker.store import GENERATION, MODEL, ArtefactStore

@@ -21,6 +21,12 @@ SLOWEST, FASTEST = 10, 480
 """Beats per minute."""
 MOST_SECONDS = 7 * 24 * 60 * 60
 """Of a deadline: for as long jobs are remembered."""
+SCORED_FRAMES = 20_000
+"""Frames that an evaluation scores where nobody says how many: about a minute of a core, and a standard error of some
+hundredths of a nat."""
+MOST_ANNEALING, MOST_ANNEALING_A_FRAME = 10**9, 10**7
+"""Temperatures times chains of one evaluation, over all frames (a quarter of an hour of a core with 150 hidden units)
+and of each (as nobody can stop it within one)."""
 
 
 class Kind(StrEnum):
@@ -28,10 +34,15 @@ class Kind(StrEnum):
 
     TRAIN = "train"
     GENERATE = "generate"
+    EVALUATE = "evaluate"
 
 
-QUEUES = {Kind.TRAIN: "train", Kind.GENERATE: "generate"}
-FUNCTIONS = {Kind.TRAIN: "worker.training.train", Kind.GENERATE: "worker.jobs.generate"}
+QUEUES = {kind: str(kind) for kind in Kind}
+FUNCTIONS = {
+    Kind.TRAIN: "worker.training.train",
+    Kind.GENERATE: "worker.jobs.generate",
+    Kind.EVALUATE: "worker.evaluation.evaluate",
+}
 
 
 class Status(StrEnum):
@@ -182,12 +193,15 @@ class GenerateParams(JobOptions):
         return self
 
 
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,99}$")]
+
+
 class TrainParams(JobOptions):
     """The `config` of POST /train and, with a corpus, parameters of a train job. Absent: the recipe's."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,99}$")
+    name: ModelName | None = None
     recipe: Literal["tutorial", "fast"] = "fast"
     epochs: int | None = Field(None, ge=1, le=10_000)
     n_hidden: int | None = Field(None, ge=1, le=2048)
@@ -199,6 +213,12 @@ class TrainParams(JobOptions):
     steps_per_beat: int | None = Field(None, ge=1, le=48)
     pitch_range: PitchRange | None = Field(None, description="[low, high): MIDI notes")
     seed: int | None = Field(None, ge=0, lt=SEEDS)
+    init_from: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="id or name of a model to go on from; sizes, pitch range and time step are its own",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "TrainParams":
@@ -341,6 +361,48 @@ class TrainJob(TrainParams):
     """A train job: the parameters and the corpus they apply to."""
 
     corpus: str
+
+
+class EvaluateParams(JobOptions):
+    """The `config` of POST /models/{id}/evaluate: how thoroughly it is done."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    temperatures: int = Field(3000, ge=2, le=100_000, description="of annealed importance sampling")
+    chains: int = Field(1, ge=1, le=1000, description="of annealed importance sampling, for each frame")
+    frames: int | None = Field(
+        None, ge=1, le=1_000_000, description=f"score at most so many, drawn at random; over HTTP {SCORED_FRAMES:,}"
+    )
+    pieces: int = Field(100, ge=0, le=1000, description="pieces to sample and compare with the corpus")
+    seed: int = Field(0, ge=0, lt=SEEDS)
+
+
+class EvaluateRequest(EvaluateParams):
+    """The JSON body of POST /models/{id}/evaluate: the parameters and the corpus they apply to."""
+
+    corpus: str
+
+
+class EvaluateJob(EvaluateRequest):
+    """An evaluate job: ids of a stored model and a stored corpus."""
+
+    model: str
+
+
+def bounded(params: EvaluateParams) -> EvaluateParams:
+    """The evaluation that a stranger may ask for: with a bound on its frames, and on its work.
+
+    Raises:
+        ParameterError: it would take too long.
+    """
+    frames = params.frames or SCORED_FRAMES
+    steps = params.temperatures * params.chains
+    if steps > MOST_ANNEALING_A_FRAME:
+        most = MOST_ANNEALING_A_FRAME // params.temperatures
+        raise ParameterError("chains", f"at most {most:,} with {params.temperatures:,} temperatures")
+    if frames * steps > MOST_ANNEALING:
+        raise ParameterError("frames", f"at most {MOST_ANNEALING // steps:,} with so many temperatures and chains")
+    return params.model_copy(update={"frames": frames})
 
 
 def new_id() -> str:

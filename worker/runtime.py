@@ -57,7 +57,7 @@ def prepare(kind: Kind, settings: Settings) -> Runtime:
     compiled = best() if device == "cpu" and settings.kernel == "auto" else None
     if compiled is None:
         _limit_torch(kind)
-    elif kind is Kind.TRAIN:
+    elif kind is not Kind.GENERATE:
         os.nice(TRAINING_NICENESS)  # it takes all cores, and requests are to be answered while it does
     store = ArtefactStore(settings.data)
     _runtime = Runtime(store, device, compiled, ModelCache(store, device, compiled))

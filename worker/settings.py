@@ -36,10 +36,11 @@ class Settings(BaseSettings):
 
     train_workers: int = Field(1, ge=0, le=64)
     generate_workers: int = Field(1, ge=0, le=64)
+    evaluate_workers: int = Field(1, ge=0, le=64)
 
     max_upload_bytes: int = Field(256 * MEBIBYTE, gt=0, description="whole request body")
     max_unpacked_bytes: int = Field(1024 * MEBIBYTE, gt=0, description="all files of one upload, unzipped")
-    max_files: int = Field(20_000, gt=0, description="MIDI files in one upload")
+    max_files: int = Field(100_000, gt=0, description="MIDI files in one upload")
     max_length: int = Field(20_000, gt=0, description="steps of one generated piece")
     max_pieces: int = Field(1_000, gt=0, description="pieces of one POST /generate")
     max_gibbs_steps: int = Field(5_000_000, gt=0, description="Gibbs steps of one job, over all frames")

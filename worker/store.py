@@ -4,7 +4,7 @@
     digests/DIGEST  (the id of the corpus with that content)
     models/ID/model.json  model.safetensors  curve.png
     generations/ID/generation.json  piece.mid  piece.roll (bits)  kept.roll (bits)  and other forms, once asked for
-    checkpoints/JOB/state.safetensors
+    checkpoints/JOB/state.safetensors  model.safetensors  model.json (the model as it is so far)
 
 A file is written under a temporary name and then renamed, and an artefact's JSON is written last: what can be
 found is complete. Models that come with the program are read from the package as if they lay in the store.
@@ -14,10 +14,13 @@ empty files, and an empty file counts as none.
 """
 
 import json
+import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 from worker.errors import BundledError, NotFoundError, StoreError
@@ -27,8 +30,12 @@ LONGEST_KEY = 200
 BUNDLED = Path(__file__).parent / "bundled"
 CORPUS, MODEL, GENERATION = "corpus", "model", "generation"
 FOLDERS = {CORPUS: "corpora", MODEL: "models", GENERATION: "generations"}
+CONTENTS = {CORPUS: "pieces.zip", MODEL: "model.safetensors"}
+"""The file without which an artefact's record is of no use."""
 RECORDS_KEPT = 64
 RECORDS_READ = 1000  # a filter that hardly anything passes must not read the whole store in one request
+NAME_SECONDS = 5
+"""How long the name of a model is remembered where files cannot tell whether they were replaced."""
 
 
 @contextmanager
@@ -53,7 +60,8 @@ class ArtefactStore:
     def __init__(self, url: str) -> None:
         self._files = files_at(url)
         self._bundled = LocalFiles(BUNDLED)
-        self._model_names: dict[str, str] = {}
+        self._model_names: dict[str, tuple[Hashable, str]] = {}
+        self._changing = Lock()
         self._known_model = lru_cache(RECORDS_KEPT)(self._read_model)
 
     @property
@@ -110,12 +118,43 @@ class ArtefactStore:
             BundledError: it comes with the program.
         """
         self.record(kind, key)
-        if (BUNDLED / FOLDERS[kind] / key).exists():
-            raise BundledError(f"{kind} {key!r} comes with the program and cannot be deleted")
+        self._refuse_bundled(kind, key)
         if kind == CORPUS:
             self._remove(f"digests/{self.record(kind, key)['digest']}")
         self._remove(f"{FOLDERS[kind]}/{key}/{kind}.json")
         self._remove(f"{FOLDERS[kind]}/{key}")
+
+    def update(self, kind: str, key: str, changes: dict[str, Any]) -> dict[str, Any]:
+        """Change members of a model's or a corpus's record; the record as it is then.
+
+        Raises:
+            NotFoundError: there is none.
+            BundledError: it comes with the program.
+        """
+        with self._changing:
+            record = {**self.record(kind, key), **changes}
+            self._refuse_bundled(kind, key)
+            self.write_file(kind, key, f"{kind}.json", json.dumps(record).encode())
+            self._model_names.pop(key, None)
+        try:
+            self.open_file(kind, key, CONTENTS[kind]).close()
+        except NotFoundError:  # deleted meanwhile, and its record must not come back
+            self._remove(f"{FOLDERS[kind]}/{key}")
+            raise
+        return record
+
+    def _refuse_bundled(self, kind: str, key: str) -> None:
+        if (BUNDLED / FOLDERS[kind] / key).exists():
+            raise BundledError(f"{kind} {key!r} comes with the program and stays as it is")
+
+    def remove_file(self, kind: str, key: str, name: str) -> None:
+        """Remove one file of an artefact, if it is there.
+
+        Raises:
+            StoreError: `key` is no id, or the store cannot be written.
+        """
+        _check_key(key)
+        self._remove(f"{FOLDERS[kind]}/{key}/{name}")
 
     def file(self, kind: str, key: str, name: str) -> bytes:
         """One file of an artefact.
@@ -205,7 +244,7 @@ class ArtefactStore:
         self._write(f"digests/{record['digest']}", record["id"].encode())
 
     def find_model(self, reference: str) -> dict[str, Any]:
-        """The record of the model with that id, or else of the newest with that name; it is not to be changed.
+        """The record of the model with that id, or else of the newest with that name; the caller leaves it as it is.
 
         Raises:
             NotFoundError: neither.
@@ -233,21 +272,28 @@ class ArtefactStore:
         Raises:
             NotFoundError: there is none.
         """
-        path = f"{FOLDERS[MODEL]}/{key}/{MODEL}.json"
-        stamp = (self._files.stamp(path) or self._bundled.stamp(path)) if _is_key(key) else None
+        stamp = self._model_stamp(key)
         return self._known_model(key, stamp) if stamp else self.record(MODEL, key)
+
+    def _model_stamp(self, key: str) -> Hashable | None:
+        """What is another one once the model's record was changed, by whatever process."""
+        path = f"{FOLDERS[MODEL]}/{key}/{MODEL}.json"
+        return (self._files.stamp(path) or self._bundled.stamp(path)) if _is_key(key) else None
 
     def _read_model(self, key: str, stamp: Hashable) -> dict[str, Any]:  # noqa: ARG002 (to know an old one by)
         return self.record(MODEL, key)
 
     def _model_name(self, key: str) -> str | None:
-        """A model's name, remembered: a name is never changed."""
-        if key not in self._model_names:
+        """A model's name, remembered until its record changes or, where that cannot be told, for some seconds."""
+        stamp = self._model_stamp(key) or time.monotonic() // NAME_SECONDS
+        seen, name = self._model_names.get(key, (None, ""))
+        if seen != stamp:
             try:
-                self._model_names[key] = self.record(MODEL, key)["name"]
+                name = self.record(MODEL, key)["name"]
             except NotFoundError:
                 return None
-        return self._model_names[key]
+            self._model_names[key] = stamp, name
+        return name
 
     # --- checkpoints of running trainings ---------------------------------------------------------------------------
 
@@ -258,6 +304,25 @@ class ArtefactStore:
     def write_checkpoint(self, job_id: str, data: bytes) -> None:
         """Replace the training's checkpoint."""
         self._write(f"checkpoints/{job_id}/state.safetensors", data)
+
+    def write_snapshot(self, job_id: str, record: dict[str, Any], weights: bytes) -> None:
+        """Put the training's model, as it is so far, beside its checkpoint."""
+        _check_key(job_id)
+        files = {CONTENTS[MODEL]: weights, f"{MODEL}.json": json.dumps(record).encode()}
+        with _writable():
+            self._files.publish(f"checkpoints/{job_id}", files, durable=False)
+
+    def snapshot(self, job_id: str) -> tuple[dict[str, Any], bytes]:
+        """Record and weights of a running training's model; the weights may be a little newer.
+
+        Raises:
+            NotFoundError: there are none: it has just begun, or has ended, or is none.
+        """
+        files = (f"{MODEL}.json", CONTENTS[MODEL])
+        record, weights = (self._read(f"checkpoints/{job_id}/{name}") if _is_key(job_id) else None for name in files)
+        if not (record and weights):
+            raise NotFoundError("running training with a checkpoint:", job_id)
+        return json.loads(record), weights
 
     def drop_checkpoint(self, job_id: str) -> None:
         """Forget the training's checkpoint."""
@@ -277,6 +342,11 @@ class ArtefactStore:
     def _remove(self, relative: str) -> None:
         with _writable():
             self._files.remove(relative)
+
+
+def now() -> str:
+    """The time for a record."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _is_key(key: str) -> bool:

@@ -47,7 +47,11 @@ def default_children(settings: Settings, url: str) -> list[Child]:
     """The workers and the API, with the settings and the server's URL in their environment."""
     environment = child_environment(settings, url)
     command = [sys.executable, "-m", "worker.cli"]
-    counts = {Kind.GENERATE: settings.generate_workers, Kind.TRAIN: settings.train_workers}
+    counts = {
+        Kind.GENERATE: settings.generate_workers,
+        Kind.TRAIN: settings.train_workers,
+        Kind.EVALUATE: settings.evaluate_workers,
+    }
     workers = [
         Child(f"{kind} worker {number}", [*command, "worker", kind], WORKER, environment)
         for kind, count in counts.items()

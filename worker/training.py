@@ -18,8 +18,8 @@ from model.training import train as train_network
 from worker.context import Interrupted, JobContext, current_context
 from worker.protocol import Outcome, Status, TrainJob
 from worker.rolls import corpus_rolls
-from worker.runtime import Runtime, job, now
-from worker.store import CORPUS, MODEL
+from worker.runtime import Runtime, job
+from worker.store import CONTENTS, CORPUS, MODEL, now
 
 CHECKPOINT_SECONDS = 10.0
 
@@ -40,8 +40,14 @@ def train(params: dict[str, Any], runtime: Runtime) -> Outcome:
         rolls = corpus_rolls(store, corpus, model_config, on_piece=lambda: _raise_if_stopped(context))
     except _CancelledEarly:
         return Outcome(status=Status.CANCELLED)
-    state = _start(runtime, context.job_id, model_config, config)
+    state = _start(runtime, context.job_id, wanted, model_config, config)
     saved_at = time.monotonic()
+
+    left_out = [{"file": file, "reason": reason} for file, reason in rolls.refused]
+    learned_from = {**corpus, **statistics(rolls, model_config.pitch_range[0]), "left_out": left_out}
+
+    def facts(status: str) -> dict[str, Any]:
+        return {"corpus": learned_from, "status": status}
 
     def on_epoch(state: TrainingState) -> None:
         context.report(state.epoch, config.epochs, state.history[-1])
@@ -50,6 +56,8 @@ def train(params: dict[str, Any], runtime: Runtime) -> Outcome:
         nonlocal saved_at
         if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
             store.write_checkpoint(context.job_id, checkpoint.to_bytes(state))
+            if state.history:
+                store.write_snapshot(context.job_id, *_model(runtime, wanted, state, config, facts("running")))
             saved_at = time.monotonic()
         return context.stop_requested() is not None
 
@@ -66,12 +74,9 @@ def train(params: dict[str, Any], runtime: Runtime) -> Outcome:
     if not state.history:  # cancelled before the end of the first epoch: there is nothing worth keeping
         store.drop_checkpoint(context.job_id)
         return Outcome(status=status)
-    left_out = [{"file": file, "reason": reason} for file, reason in rolls.refused]
-    facts = {
-        "corpus": {**corpus, **statistics(rolls, model_config.pitch_range[0]), "left_out": left_out},
-        "status": status,
-    }
-    _publish(runtime, wanted, state, config, facts)
+    record, weights = _model(runtime, wanted, state, config, facts(status))
+    files = {CONTENTS[MODEL]: weights, "curve.png": curve_png(state.history, title=record["name"])}
+    store.publish(MODEL, context.job_id, record, files)
     store.drop_checkpoint(context.job_id)
     result = {"model": context.job_id, "metrics": state.history[-1], **runtime.work(round(state.seconds, 2))}
     return Outcome(status=status, result=result)
@@ -86,11 +91,16 @@ def _raise_if_stopped(context: JobContext) -> None:
 
 
 def configure(wanted: TrainJob) -> tuple[ModelConfig, TrainingConfig]:
-    """The recipe with what the job says otherwise."""
+    """The recipe with what the job says otherwise.
+
+    Who goes on from a model has a recurrence that has learned: it is neither made anew nor trained alone at first.
+    """
     recipe = RECIPES[wanted.recipe]
     said = wanted.model_dump(exclude_none=True)
     if "dt" in said or "steps_per_beat" in said:
         said = {"dt": None, "steps_per_beat": None} | said
+    if wanted.init_from is not None:
+        said |= {"initialization": "model", "pretraining": 0.0}
 
     def overridden(part: ModelConfig | TrainingConfig) -> dict[str, Any]:
         return {name: said[name] for name in part.to_dict() if name in said}
@@ -98,25 +108,35 @@ def configure(wanted: TrainJob) -> tuple[ModelConfig, TrainingConfig]:
     return replace(recipe.model, **overridden(recipe.model)), replace(recipe.training, **overridden(recipe.training))
 
 
-def _start(runtime: Runtime, job_id: str, model_config: ModelConfig, config: TrainingConfig) -> TrainingState:
-    """A fresh training, or the one that an earlier run of the job left behind."""
-    network = RnnRbmNetwork(model_config, torch.Generator().manual_seed(config.seed)).to(runtime.device)
-    state = initial_state(network, config, runtime.compiled)
-    if saved := runtime.store.checkpoint(job_id):
+def _start(
+    runtime: Runtime, job_id: str, wanted: TrainJob, model_config: ModelConfig, config: TrainingConfig
+) -> TrainingState:
+    """A fresh training, one that goes on from a model, or the one that an earlier run of the job left behind."""
+    saved = runtime.store.checkpoint(job_id)
+    if wanted.init_from is not None and saved is None:
+        weights = runtime.store.file(MODEL, wanted.init_from, CONTENTS[MODEL])
+        network = RnnRbmNetwork.from_parameters(artefact.from_bytes(weights))
+    else:
+        network = RnnRbmNetwork(model_config, torch.Generator().manual_seed(config.seed))
+    state = initial_state(network.to(runtime.device), config, runtime.compiled)
+    if saved is not None:
         checkpoint.restore(state, saved)
     return state
 
 
-def _publish(
+def _model(
     runtime: Runtime, wanted: TrainJob, state: TrainingState, config: TrainingConfig, facts: dict[str, Any]
-) -> None:
+) -> tuple[dict[str, Any], bytes]:
+    """Record and weights of the model as it is now."""
     model_id = current_context().job_id
     weights = artefact.to_bytes(state.network.to_parameters())
     record = {
         "id": model_id,
         "name": wanted.name or model_id,
+        "description": None,
         "created_at": now(),
         "recipe": wanted.recipe,
+        "init_from": wanted.init_from,
         "config": state.network.config.to_dict(),
         "training": config.to_dict(),
         "metrics": state.history,
@@ -126,5 +146,4 @@ def _publish(
         "sha256": hashlib.sha256(weights).hexdigest(),
         **facts,
     }
-    files = {"model.safetensors": weights, "curve.png": curve_png(state.history, title=record["name"])}
-    runtime.store.publish(MODEL, model_id, record, files)
+    return record, weights

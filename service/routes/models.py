@@ -1,12 +1,70 @@
-"""/models: what was learned."""
+"""/models: what was learned here, or brought from elsewhere."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated, Any
 
-from service.deps import After, Limit, StoreDep
-from service.schemas import Metrics, ModelSummary, ModelView, Page
-from worker.store import MODEL
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from service.corpus_jobs import body, read_corpus_job, summary
+from service.deps import After, Limit, SettingsDep, StoreDep
+from service.forms import media_type, parse_json, read_form, read_json
+from service.jobs import SubmitDep, accepted
+from service.problems import ProblemError
+from service.schemas import ModelSummary, ModelView, Page
+from worker import models
+from worker.models import Description, ImportParams, SnapshotParams
+from worker.protocol import EvaluateJob, EvaluateParams, EvaluateRequest, JobView, Kind, bounded
+from worker.settings import MEBIBYTE, Settings
+from worker.store import MODEL, ArtefactStore
 
 router = APIRouter(prefix="/models", tags=["models"])
+
+MODEL_BYTES = 64 * MEBIBYTE
+"""More than any model has that can be trained here."""
+MOST_COMPARED = 8
+PNG: dict[int | str, dict[str, Any]] = {200: {"description": "The picture", "content": {"image/png": {}}}}
+IMPORT_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "string", "contentMediaType": "application/octet-stream", "description": ".safetensors"},
+        "config": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": ImportParams.model_json_schema(),
+            "description": "JSON: name, description, tempo",
+        },
+    },
+}
+IMPORT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": IMPORT_FORM},
+            "application/json": {
+                "schema": SnapshotParams.model_json_schema(),
+                "example": {"job": "01M87VP90SSX7MD4D6A2DGDW0V", "name": "mine so far"},
+            },
+        },
+    }
+}
+DESCRIBE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": Description.model_json_schema(),
+                "example": {"name": "reels", "description": "Fiddle tunes, 200 hidden units"},
+            }
+        },
+    }
+}
+EVALUATE_BODY = body(EvaluateParams, EvaluateRequest, {"corpus": "01M87VP8Z3QBY8M9EE4ZPRSQBN", "frames": 5000})
+
+
+def view(record: dict[str, Any]) -> ModelView:
+    """A stored record as the API shows it, with the metrics of the last epoch."""
+    return ModelView.model_validate({**record, "metrics": record["metrics"][-1] if record["metrics"] else {}})
 
 
 @router.get("", operation_id="list_models")
@@ -16,17 +74,73 @@ def list_models(store: StoreDep, after: After = None, limit: Limit = 50) -> Page
     return Page(items=[ModelSummary.model_validate(record) for record in records], next=cursor)
 
 
+@router.post("", operation_id="create_model", status_code=201, openapi_extra=IMPORT_BODY)
+async def create(request: Request, response: Response, settings: SettingsDep, store: StoreDep) -> ModelView:
+    """Take in a .safetensors file, or keep what a training has learned so far as a model of its own.
+
+    A file is checked tensor by tensor. A training that runs saves itself every ten seconds: with its id as `job` in a
+    JSON body, what it saved last becomes a model that can be listened to.
+    """
+    content_type = media_type(request)
+    if content_type == "multipart/form-data":
+        record = await _take_in(request, settings, store)
+    elif content_type == "application/json":
+        said = parse_json(SnapshotParams, await read_json(request))
+        record = await run_in_threadpool(models.keep_snapshot, store, said)
+    else:
+        raise ProblemError(
+            415,
+            f"send multipart/form-data with a file, or application/json with a job, not {content_type or 'nothing'}",
+        )
+    response.headers["Location"] = f"/models/{record['id']}"
+    return view(record)
+
+
+async def _take_in(request: Request, settings: Settings, store: ArtefactStore) -> dict[str, Any]:
+    async with read_form(request, settings, "file") as form:
+        said = parse_json(ImportParams, form.config)
+        if len(form.files) != 1:
+            raise ProblemError(422, f"file: send one .safetensors file, not {len(form.files)}")
+        name, file = form.files[0]
+        data = file.read(MODEL_BYTES + 1)
+        if len(data) > MODEL_BYTES:
+            raise ProblemError(413, f"file: a model may have {MODEL_BYTES // MEBIBYTE} MiB")
+        return await run_in_threadpool(models.take_in, store, name, data, said)
+
+
+@router.get("/curve.png", operation_id="compare_model_curves", response_class=Response, responses=PNG)
+def compare(
+    store: StoreDep,
+    model: Annotated[
+        list[str], Query(min_length=1, max_length=MOST_COMPARED, description="id or name, once for each model")
+    ],
+) -> Response:
+    """The training curves of several models in one picture: `?model=one&model=other`."""
+    return Response(models.curves(store, model), media_type="image/png")
+
+
 @router.get("/{model_id}", operation_id="get_model")
 def get(model_id: str, store: StoreDep) -> ModelView:
     """One model by id or name, with its config, corpus statistics and final metrics."""
-    record = store.find_model(model_id)
-    return ModelView.model_validate({**record, "metrics": record["metrics"][-1]})
+    return view(store.find_model(model_id))
+
+
+async def _description(request: Request) -> Description:
+    if media_type(request) != "application/json":
+        raise ProblemError(415, "send application/json with name or description")
+    return parse_json(Description, await read_json(request))
+
+
+@router.patch("/{model_id}", operation_id="update_model", openapi_extra=DESCRIBE_BODY)
+def update(model_id: str, said: Annotated[Description, Depends(_description)], store: StoreDep) -> ModelView:
+    """Rename a model, or describe it; what the body does not have stays as it is."""
+    return view(models.describe(store, model_id, said))
 
 
 @router.delete("/{model_id}", operation_id="delete_model", status_code=204)
 def delete(model_id: str, store: StoreDep) -> None:
     """Delete a model; pieces that it made stay."""
-    store.delete(MODEL, model_id)
+    store.delete(MODEL, store.find_model(model_id)["id"])
 
 
 @router.get(
@@ -44,17 +158,37 @@ def download(model_id: str, store: StoreDep) -> Response:
 
 
 @router.get("/{model_id}/metrics", operation_id="get_model_metrics")
-def metrics(model_id: str, store: StoreDep) -> Metrics:
-    """Metrics of every epoch."""
-    return Metrics(items=store.find_model(model_id)["metrics"])
+def metrics(model_id: str, store: StoreDep) -> Page[dict[str, float]]:
+    """Metrics of every epoch, all on one page."""
+    return Page(items=store.find_model(model_id)["metrics"], next=None)
 
 
-@router.get(
-    "/{model_id}/curve.png",
-    operation_id="get_model_curve",
-    response_class=Response,
-    responses={200: {"content": {"image/png": {}}}},
-)
+@router.get("/{model_id}/curve.png", operation_id="get_model_curve", response_class=Response, responses=PNG)
 def curve(model_id: str, store: StoreDep) -> Response:
     """The training curve."""
-    return Response(store.file(MODEL, store.find_model(model_id)["id"], "curve.png"), media_type="image/png")
+    return Response(models.curve(store, model_id), media_type="image/png")
+
+
+@router.post(
+    "/{model_id}/evaluate",
+    operation_id="evaluate_model",
+    status_code=202,
+    openapi_extra=EVALUATE_BODY,
+    response_model=JobView,
+)
+async def evaluate(
+    model_id: str, request: Request, settings: SettingsDep, submit_job: SubmitDep, store: StoreDep
+) -> Response:
+    """Queue an evaluation on MIDI files or a stored corpus, best one that the model was not trained on.
+
+    The job's result has, in nats a frame, `log_likelihood` by annealed importance sampling, its counterpart from the
+    other side, `log_likelihood_reverse`, and `pseudo_log_likelihood`; `accuracy`; and how the model's own pieces
+    compare with the corpus. Where the corpus has more frames than `frames` (20,000), so many of them are drawn at
+    random; `standard_error` is that of the draw.
+    """
+    model = await run_in_threadpool(store.find_model, model_id)
+    said, corpus = await read_corpus_job(request, EvaluateParams, EvaluateRequest, settings, store, bounded)
+    job = EvaluateJob(**said.model_dump(), corpus=corpus["id"], model=model["id"])
+    asked = job.model_copy(update={"corpus": corpus["digest"]})
+    evaluation = await run_in_threadpool(submit_job, Kind.EVALUATE, job, asked)
+    return accepted(evaluation, **summary(corpus))

@@ -6,7 +6,9 @@ from worker.settings import Settings
 ROUTES = {
     ("post", "/generate"), ("post", "/train"),
     ("get", "/jobs"), ("get", "/jobs/{job_id}"), ("delete", "/jobs/{job_id}"), ("get", "/jobs/{job_id}/events"),
-    ("get", "/models"), ("get", "/models/{model_id}"), ("delete", "/models/{model_id}"),
+    ("get", "/models"), ("post", "/models"), ("get", "/models/curve.png"),
+    ("get", "/models/{model_id}"), ("patch", "/models/{model_id}"), ("delete", "/models/{model_id}"),
+    ("post", "/models/{model_id}/evaluate"),
     ("get", "/models/{model_id}/download"), ("get", "/models/{model_id}/metrics"),
     ("get", "/models/{model_id}/curve.png"),
     ("post", "/corpora"), ("get", "/corpora"), ("get", "/corpora/{corpus_id}"), ("delete", "/corpora/{corpus_id}"),

@@ -171,7 +171,7 @@ def test_errors_for_the_user_come_without_a_traceback(capsys: pytest.CaptureFixt
 
 
 def test_default_children_are_told_the_settings() -> None:
-    settings = Settings(port=8123, train_workers=2, generate_workers=1)
+    settings = Settings(port=8123, train_workers=2, generate_workers=1, evaluate_workers=0)
     children = default_children(settings, "unix:///some.sock")
     assert [child.name for child in children] == ["generate worker 1", "train worker 1", "train worker 2", "api"]
     assert children[-1].environment["RNNRBM_PORT"] == "8123"
