@@ -2,8 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Header
 
 from service.problems import ProblemError
+
+Accept = Annotated[str | None, Header(include_in_schema=False)]
+"""The header; /openapi.json lists the media types of an answer instead, as OpenAPI wants it."""
 
 
 def choose_media_type(accept: str | None, offered: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from service.forms import media_type, open_form, parse_json, read_json, text_of
 from service.problems import ProblemError
 from worker.given import GivenFile, Role
 from worker.protocol import GenerateParams
+from worker.uploads import safe_name
 
 JSON_TYPES = ("", "application/json", "application/x-www-form-urlencoded")  # the last is what `curl -d` says
 ROLES: dict[str, Role] = {"primer": "primer", "source": "source"}
@@ -56,7 +57,7 @@ async def _sorted_out(form: FormData) -> PieceRequest:
         if name == "config":
             config = await text_of(value)
         elif name in ROLES and isinstance(value, UploadFile):
-            files.append(GivenFile(ROLES[name], (value.filename or "")[:200], await value.read(FILE_BYTES)))
+            files.append(GivenFile(ROLES[name], safe_name(value.filename or ""), await value.read(FILE_BYTES)))
         else:
             raise ProblemError(422, f"{name[:100]!a}: {TAKEN}")
     if len(files) > 1:
@@ -91,13 +92,7 @@ _FORM = {
         "source": {**_MIDI_FILE, "description": "a MIDI file that is filled in: what `keep` names of it stays"},
     },
 }
-_FORM_EXAMPLES = {
-    "continue": {"summary": "Go on from a file", "value": {"config": '{"bars": 8}', "primer": "@tune.mid"}},
-    "fill in": {
-        "summary": "Keep the first track, sample other voices",
-        "value": {"config": '{"keep": [{"tracks": [0]}]}', "source": "@tune.mid"},
-    },
-}
+_FORM_EXAMPLES = {"bars": {"summary": "Eight bars; with a primer, after it", "value": {"config": '{"bars": 8}'}}}
 _JSON_EXAMPLES = {
     "a piece": {"summary": "A piece of 400 steps", "value": {"length": 400, "seed": 7, "temperature": 0.9}},
     "bars": {"summary": "Sixteen bars for a flute", "value": {"bars": 16, "pitch_range": [60, 97], "program": 73}},

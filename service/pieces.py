@@ -22,6 +22,8 @@ from worker.store import ArtefactStore
 MIDI, PNG, WAV, JSON, ZIP = "audio/midi", "image/png", "audio/wav", "application/json", "application/zip"
 FORMS = (MIDI, PNG, WAV, JSON, ZIP)
 FORMS_OF_SEVERAL = (ZIP, JSON)
+BINARY: dict[str, Any] = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+"""What /openapi.json says of every form but JSON."""
 SUFFIXES = {MIDI: ".mid", PNG: ".png", WAV: ".wav", ZIP: ".zip"}
 MAKERS = {MIDI: midi_of, PNG: picture_of, WAV: audio_of, ZIP: zip_of}
 

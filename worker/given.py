@@ -87,9 +87,9 @@ def kept_of(job: GenerateJob) -> Roll | None:
 
 def clamp_of(job: GenerateJob) -> tuple[Roll, Roll] | None:
     """The piece as far as it is given and where that is, each (length, n_visible); None if all is free but a primer."""
-    given = job.given
-    if job.pitch_range is None and (given is None or given.role == "primer"):
+    if not _is_clamped(job):
         return None
+    given = job.given
     source, kept = np.zeros((2, job.length, job.keys[1] - job.keys[0]), np.bool_)
     if given is not None:
         source[: given.length] = _unpack(given.roll, job)
@@ -102,6 +102,10 @@ def clamp_of(job: GenerateJob) -> tuple[Roll, Roll] | None:
     return source, kept
 
 
+def _is_clamped(job: GenerateJob) -> bool:
+    return job.pitch_range is not None or (job.given is not None and job.given.role == "source")
+
+
 def particles_of(job: GenerateJob) -> int:
     """Particles of a clamp: many for a source, which is known to its end; a narrow range is the same at every frame."""
     return PARTICLES if job.given and job.given.role == "source" else 1
@@ -109,7 +113,7 @@ def particles_of(job: GenerateJob) -> int:
 
 def gibbs_steps_of(job: GenerateJob) -> int:
     """Gibbs steps of all pieces, at most."""
-    if clamp_of(job) is None:
+    if not _is_clamped(job):
         return job.n * (job.length - job.primer_length) * job.gibbs_steps
     return job.n * job.length * particles_of(job) * (2 * job.gibbs_steps + 1)
 

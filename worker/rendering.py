@@ -166,6 +166,7 @@ def _kept(
     except NotFoundError:
         data = make(record, _rolls(store, record)[_index(record)])
     store.write_file(GENERATION, generation, name, data)
+    store.sweep(GENERATION, generation)  # it may have been deleted in the meantime
     return data
 
 

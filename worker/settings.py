@@ -18,7 +18,7 @@ SECRET_BYTES = 24
 class Settings(BaseSettings):
     """Where things are and how much a stranger may ask for."""
 
-    model_config = SettingsConfigDict(env_prefix="RNNRBM_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="RNNRBM_", env_ignore_empty=True, extra="ignore")
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
@@ -45,12 +45,12 @@ class Settings(BaseSettings):
     max_pieces: int = Field(1_000, gt=0, description="pieces of one POST /generate")
     max_gibbs_steps: int = Field(5_000_000, gt=0, description="Gibbs steps of one job, over all frames")
     max_queued: int = Field(1_000, gt=0, description="jobs waiting in one queue")
-    generate_timeout: float = Field(120.0, gt=0, description="seconds POST /generate waits before it answers 202")
     rate_limit: int | None = Field(
         None,
         ge=0,
         description="requests a minute of one key or address; 0: any; default: 1200, loopback without keys any",
     )
+    generate_timeout: float = Field(120.0, gt=0, description="seconds POST /generate waits before it answers 202")
 
     @property
     def key_hashes(self) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ class Upload:
             self.spool.write(data)
         except OSError as error:  # a full disk is not the file's fault
             raise StoreError(NO_PLACE.format(error)) from error
-        self.pieces.append(Piece(hashlib.sha256(data).digest(), _safe(name), start, len(data)))
+        self.pieces.append(Piece(hashlib.sha256(data).digest(), safe_name(name), start, len(data)))
         self.totals.add(info)
 
     def data(self, piece: Piece) -> bytes:
@@ -143,7 +143,7 @@ def read_upload(files: Iterable[tuple[str, BinaryIO]], limits: Settings) -> Iter
             try:
                 reader.read(name, stream)
             except _FullError as limit:
-                upload.refused.append(Refusal(file=_safe(name), reason=f"{limit}; what follows is not read"))
+                upload.refused.append(Refusal(file=safe_name(name), reason=f"{limit}; what follows is not read"))
                 break
         if not upload.pieces:
             detail = "none of the files can be used" if upload.refused else "there are no files in the upload"
@@ -183,7 +183,7 @@ class _Reader:
     def refuse(self, name: str, reason: str) -> None:
         if len(self.upload.refused) == MOST_REFUSED:
             raise _FullError(f"{MOST_REFUSED:,} files were refused")
-        self.upload.refused.append(Refusal(file=_safe(name), reason=reason))
+        self.upload.refused.append(Refusal(file=safe_name(name), reason=reason))
 
     def read(self, name: str, stream: BinaryIO) -> None:
         if name.lower().endswith(".zip"):
@@ -275,7 +275,7 @@ def _overlapping_chunks(stream: BinaryIO) -> Iterator[bytes]:
         tail = chunk[-3:]  # one byte short of a signature, so none is missed and none counted twice
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """`name` without control and formatting characters, 200 characters at most, the end kept."""
     shown = "".join(char for char in name if not unicodedata.category(char).startswith("C")).strip() or "unnamed"
     return shown if len(shown) <= LONGEST_NAME else "…" + shown[-LONGEST_NAME + 1 :]

@@ -8,9 +8,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.deps import BrokerDep, SettingsDep, StoreDep
 from service.jobs import SubmitDep, accepted, problem_of
-from service.negotiation import choose_media_type, preferred_wait
+from service.negotiation import Accept, choose_media_type, preferred_wait
 from service.piece_request import BODY, PieceRequest, read_piece_request
-from service.pieces import FORMS, FORMS_OF_SEVERAL, WAV, answer
+from service.pieces import BINARY, FORMS, FORMS_OF_SEVERAL, JSON, WAV, answer
+from service.schemas import GenerationDetail
 from worker.errors import ParameterError
 from worker.given import gibbs_steps_of, read_given
 from worker.protocol import GenerateJob, JobView, Kind, Status, complete
@@ -23,10 +24,11 @@ router = APIRouter(tags=["generate"])
 ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The piece",
-        "content": {form: {} for form in FORMS},
+        "model": GenerationDetail,
+        "content": {form: BINARY for form in FORMS if form != JSON},
         "headers": {name: {"schema": {"type": "string"}} for name in ("Location", "X-Seed", "X-Job-Id")},
     },
-    202: {"description": "Not done in time: the job", "content": {"application/json": {}}},
+    202: {"description": "Not done in time: the job", "model": JobView},
 }
 
 
@@ -37,7 +39,7 @@ async def generate(
     broker: BrokerDep,
     submit_job: SubmitDep,
     store: StoreDep,
-    accept: Annotated[str | None, Header()] = None,
+    accept: Accept = None,
     prefer: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Generate a piece and answer with it: MIDI by default, other forms by `Accept`.

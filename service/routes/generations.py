@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
 import service.ids  # noqa: F401 (paths below speak of ids)
 from service.deps import After, Limit, StoreDep
-from service.negotiation import choose_media_type
+from service.negotiation import Accept, choose_media_type
 from service.pieces import BINARY, FORMS, JSON, MIDI, PNG, WAV, ZIP, render, view
 from service.schemas import GenerationDetail, GenerationView, Page
 from worker.store import GENERATION
@@ -17,8 +17,11 @@ router = APIRouter(prefix="/generations", tags=["generations"])
 MadeBy = Annotated[str | None, Query(max_length=200, description="id or name of the model that made them")]
 
 
-def _answer(media_type: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"description": "The piece", "content": {media_type: BINARY}}}
+OTHERS = tuple(form for form in FORMS if form != JSON)
+
+
+def _answer(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": "The piece", "content": dict.fromkeys(media_types, BINARY)}}
 
 
 @router.get("", operation_id="list_generations")
@@ -58,10 +61,12 @@ def archive(generation_id: str, store: StoreDep) -> Response:
     return render(store, generation_id, ZIP)
 
 
-@router.get("/{generation_id:id}", operation_id="get_generation", response_model=GenerationDetail)
-def get(generation_id: str, store: StoreDep, accept: Annotated[str | None, Header()] = None) -> Response:
+@router.get(
+    "/{generation_id:id}", operation_id="get_generation", response_model=GenerationDetail, responses=_answer(*OTHERS)
+)
+def get(generation_id: str, store: StoreDep, accept: Accept = None) -> Response:
     """The piece with its frames; as MIDI, picture or audio by `Accept`."""
-    return render(store, generation_id, choose_media_type(accept, (JSON, *(form for form in FORMS if form != JSON))))
+    return render(store, generation_id, choose_media_type(accept, (JSON, *OTHERS)))
 
 
 @router.delete("/{generation_id:id}", operation_id="delete_generation", status_code=204)

@@ -42,6 +42,9 @@ def test_a_form_that_is_not_offered_is_refused_with_what_there_is() -> None:
         ("respond-async-x", (120.0, None)),
         ("Wait=500", (120.0, "wait=120")),
         ("handling=lenient", (120.0, None)),
+        ("x-wait=3", (120.0, None)),
+        ("foo; wait=3", (120.0, None)),
+        ("wait=0", (0.0, "wait=0")),
     ],
 )
 def test_preferences(prefer: str | None, expected: tuple[float, str | None]) -> None:

@@ -81,6 +81,12 @@ def test_a_service_that_others_can_reach_without_keys_warns(
     assert "RNNRBM_API_KEYS" in caplog.text
 
 
+def test_empty_settings_are_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("API_KEYS", "RATE_LIMIT", "WEBHOOK_SECRET", "WEBHOOK_PRIVATE", "PORT"):
+        monkeypatch.setenv(f"RNNRBM_{name}", "")
+    assert (Settings().key_hashes, Settings().rate_limit, Settings().port) == ((), None, 8000)
+
+
 @pytest.mark.parametrize(
     "settings", [{"api_keys": "secret"}, {"api_keys": "a" * 63}, {"webhook_secret": "short"}, {"rate_limit": -1}]
 )
