@@ -101,6 +101,11 @@ class Client:
         with opened(paths) as files:
             return Job.model_validate(self._post(f"/models/{_quoted(model)}/evaluate", options, files).json())
 
+    def bring(self, path: Path | str, name: str | None = None) -> Model:
+        """Give the service a .safetensors file that another one made, under a name."""
+        with opened([path], "file") as files:
+            return Model.model_validate(self._post("/models", {"name": name} if name else {}, files).json())
+
     def models(self) -> Iterator[Model]:
         """All models, newest first."""
         return self._items("/models", Model)

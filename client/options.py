@@ -45,6 +45,7 @@ class TrainOptions(JobOptions, total=False):
     steps_per_beat: int
     pitch_range: tuple[int, int]
     seed: int
+    init_from: str
 
 
 class EvaluateOptions(JobOptions, total=False):

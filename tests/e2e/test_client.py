@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from client import ApiError, Client, ClientError, JobError, Progress, UnreachableError
-from client.options import GenerateOptions, TrainOptions
+from client.options import EvaluateOptions, GenerateOptions, TrainOptions
 from tests.e2e.conftest import Server
 from tests.pieces import midi_file
-from worker.protocol import GenerateParams, TrainParams
+from worker.protocol import EvaluateParams, GenerateParams, TrainParams
 
 SMALL = {"recipe": "tutorial", "epochs": 3, "n_hidden": 20, "n_hidden_recurrent": 10, "steps_per_beat": 2}
 EVENTS = 'id: 1-0\nevent: started\ndata: {}\n\nid: 2-0\nevent: progress\ndata: {"step": 1, "total": 2}\n\n'
@@ -52,7 +52,7 @@ def rnnrbm(server: Server, *arguments: object, **environment: str) -> subprocess
 
 @pytest.mark.parametrize(
     ("options", "params"),
-    [(GenerateOptions, GenerateParams), (TrainOptions, TrainParams)],
+    [(GenerateOptions, GenerateParams), (TrainOptions, TrainParams), (EvaluateOptions, EvaluateParams)],
 )
 def test_the_options_are_those_of_the_service(options: type, params: type) -> None:
     assert options.__annotations__.keys() == params.model_fields.keys()
@@ -81,6 +81,9 @@ def test_two_files_are_trained_on_followed_and_played(client: Client, folder: Pa
     assert model.id in [listed.id for listed in client.models()]
     client.download("ours", tmp_path / "ours.safetensors")
     assert b'"Wuh"' in (tmp_path / "ours.safetensors").read_bytes()[:2000]
+    returned = client.bring(tmp_path / "ours.safetensors", name="returned")
+    assert returned.model_extra["sha256"] == model.model_extra["sha256"]
+    assert client.generate(model="returned", length=40, seed=7, tempo=120).data == one.data
     client.delete_model(model.id)
     with pytest.raises(ApiError, match="there is no model"):
         client.model("ours")
@@ -93,6 +96,14 @@ def test_a_folder_is_the_corpus_of_its_files(client: Client, folder: Path) -> No
     assert corpus.id in [listed.id for listed in client.corpora()]
     job = client.wait(client.train_on(corpus.id, **SMALL).id)
     assert client.model(job.result["model"]).corpus["pieces"] == 2
+
+
+def test_a_model_is_evaluated_on_a_folder(client: Client, server: Server, folder: Path) -> None:
+    job = client.wait(client.evaluate("nottingham", [folder], temperatures=50, pieces=2).id)
+    assert job.result["frames"] > 50
+    assert job.result["log_likelihood"] < 0
+    shown = rnnrbm(server, "evaluate", "nottingham", folder, "--config", '{"temperatures": 50, "pieces": 2}')
+    assert json.loads(shown.stdout)["log_likelihood"] == job.result["log_likelihood"]
 
 
 def test_a_piece_goes_on_from_a_file(client: Client, folder: Path) -> None:
