@@ -1,4 +1,7 @@
-"""Ids in paths: `{some_id:id}` matches what can be an id, and so no `ID.mid`, which is another resource."""
+"""Ids in paths: `{some_id:id}` matches what can be an id, and so no `ID.mid`, which is another resource.
+
+A model is also found by its name, which may have dots: `{model_id:model}` matches all but `curve.png`.
+"""
 
 from starlette.convertors import Convertor, register_url_convertor
 
@@ -17,4 +20,11 @@ class IdConvertor(Convertor[str]):
         return value
 
 
+class ModelConvertor(IdConvertor):
+    """The id or the name of a model."""
+
+    regex = r"(?!curve\.png$)[^/]+"
+
+
 register_url_convertor("id", IdConvertor())
+register_url_convertor("model", ModelConvertor())

@@ -24,12 +24,52 @@ class CorpusView(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     id: str
+    name: str | None = None
+    description: str | None = None
     digest: str
     files: int
     usable: int
     frames: int
     refused: list[Refusal]
     created_at: datetime
+
+
+class Spread(BaseModel):
+    """Of one value for each piece."""
+
+    least: float
+    median: float
+    most: float
+
+
+class CorpusStatistics(BaseModel):
+    """What the pieces of a corpus are like."""
+
+    pitches: list[int] = Field(description="notes of each MIDI note, 0 to 127")
+    polyphony: list[int] = Field(description="half beats in which 0, 1, … notes sound; the last: so many or more")
+    keys: dict[str, int] = Field(description="pieces in each key, by Krumhansl and Kessler's profiles")
+    seconds: Spread
+    seconds_edges: list[int] = Field(description="where each bin of `seconds_counts` begins; the last has no end")
+    seconds_counts: list[int] = Field(description="pieces of each length")
+    tempo: Spread = Field(description="beats a minute at the first note")
+
+
+class CorpusDetail(CorpusView):
+    """A corpus with its statistics."""
+
+    statistics: CorpusStatistics
+
+
+class CorpusFile(BaseModel):
+    """What became of one uploaded file; a `reason` says why it was refused, and the rest is null then."""
+
+    file: str
+    reason: str | None = None
+    key: str | None = Field(None, description="by Krumhansl and Kessler's profiles, such as `Eb minor`")
+    tempo: float | None = Field(None, description="beats a minute at the first note")
+    seconds: float | None = None
+    beats: float | None = None
+    notes: int | None = None
 
 
 class ModelSummary(BaseModel):

@@ -1,6 +1,7 @@
 """The artefact store: the truth about corpora, models and generations, in a directory or any fsspec URL.
 
-    corpora/ID/corpus.json  pieces.zip  rolls-STEP-LOW-HIGH.npz (made from the pieces, at most 8)
+    corpora/ID/corpus.json  pieces.zip  files.jsonl (the report on each)  statistics.json  statistics.png
+               rolls-STEP-LOW-HIGH.npz (made from the pieces, at most 8)
     digests/DIGEST  (the id of the corpus with that content)
     models/ID/model.json  model.safetensors  curve.png
     generations/ID/generation.json  piece.mid  piece.roll (bits)  kept.roll (bits)  and other forms, once asked for

@@ -1,28 +1,28 @@
 """What users upload: MIDI files and zips of them, read one by one, within limits. Free of torch.
 
-What can be used is kept in a temporary file, so that memory grows with the number of files, by about a kilobyte
-each, and not with their sizes. Nothing here is ever written under a name a user chose: members of a zip are read, not
-extracted.
+What can be used is kept in a temporary file, and so is the report on each file, so that memory grows with the number of
+files, by about a kilobyte each, and not with their sizes. Nothing here is ever written under a name a user chose:
+members of a zip are read, not extracted.
 """
 
 import hashlib
+import json
 import re
 import unicodedata
 import zipfile
 import zlib
-from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import SEEK_END
-from statistics import median
 from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO
 
 from pydantic import BaseModel
 
 from model.errors import MidiError
-from model.midi import Bounds, PieceInfo, describe
+from model.midi import Bounds, Notes, PieceInfo, parse
+from model.overview import Overview, key_of
 from worker.errors import StoreError, UploadError
 from worker.settings import MEBIBYTE, Settings
 
@@ -59,38 +59,18 @@ class Refusal(BaseModel):
 
 
 @dataclass
-class Totals:
-    """Facts of all pieces together."""
-
-    notes: int = 0
-    beats: float = 0.0
-    seconds: float = 0.0
-    tempi: "array[float]" = field(default_factory=lambda: array("d"))
-
-    def add(self, info: PieceInfo) -> None:
-        """Count one more piece."""
-        self.notes += info.notes
-        self.beats += info.beats
-        self.seconds += info.seconds
-        self.tempi.append(info.tempo)
-
-    @property
-    def tempo(self) -> float:
-        """Median of the pieces' tempi, in beats to the minute."""
-        return median(self.tempi)
-
-
-@dataclass
 class Upload:
     """What an upload came to. A piece that comes twice counts twice, as it did in the folder that it came from."""
 
     spool: IO[bytes]
     """The pieces' bytes, one after another."""
+    report: IO[bytes]
+    """A line of JSON for each file, in the order they came: what it is like, or why it was refused."""
     pieces: list[Piece] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
-    totals: Totals = field(default_factory=Totals)
+    overview: Overview = field(default_factory=Overview)
 
-    def add(self, name: str, data: bytes, info: PieceInfo) -> None:
+    def add(self, name: str, data: bytes, notes: Notes, info: PieceInfo) -> None:
         """Keep a usable MIDI file. Raises StoreError."""
         try:
             start = self.spool.seek(0, SEEK_END)
@@ -98,7 +78,21 @@ class Upload:
         except OSError as error:  # a full disk is not the file's fault
             raise StoreError(NO_PLACE.format(error)) from error
         self.pieces.append(Piece(hashlib.sha256(data).digest(), safe_name(name), start, len(data)))
-        self.totals.add(info)
+        key = key_of(notes)
+        self.overview.add(notes, info, key)
+        facts = {"key": key, "tempo": round(info.tempo, 2), "seconds": round(info.seconds, 2)}
+        self._tell(safe_name(name), **facts, beats=round(info.beats, 2), notes=info.notes)
+
+    def refuse(self, name: str, reason: str) -> None:
+        """Leave a file out. Raises StoreError."""
+        self.refused.append(Refusal(file=safe_name(name), reason=reason))
+        self._tell(safe_name(name), reason=reason)
+
+    def _tell(self, name: str, **facts: object) -> None:
+        try:
+            self.report.write(json.dumps({"file": name, **facts}).encode() + b"\n")
+        except OSError as error:
+            raise StoreError(NO_PLACE.format(error)) from error
 
     def data(self, piece: Piece) -> bytes:
         """The bytes of a piece."""
@@ -136,14 +130,14 @@ def read_upload(files: Iterable[tuple[str, BinaryIO]], limits: Settings) -> Iter
         UploadError: nothing can be used; it says what was refused.
         StoreError: there is no place for the pieces.
     """
-    with _spool() as spool:
-        upload = Upload(spool)
+    with _spool() as spool, _spool() as report:
+        upload = Upload(spool, report)
         reader = _Reader(upload, limits)
         for name, stream in files:
             try:
                 reader.read(name, stream)
             except _FullError as limit:
-                upload.refused.append(Refusal(file=safe_name(name), reason=f"{limit}; what follows is not read"))
+                upload.refuse(name, f"{limit}; what follows is not read")
                 break
         if not upload.pieces:
             detail = "none of the files can be used" if upload.refused else "there are no files in the upload"
@@ -183,7 +177,7 @@ class _Reader:
     def refuse(self, name: str, reason: str) -> None:
         if len(self.upload.refused) == MOST_REFUSED:
             raise _FullError(f"{MOST_REFUSED:,} files were refused")
-        self.upload.refused.append(Refusal(file=safe_name(name), reason=reason))
+        self.upload.refuse(name, reason)
 
     def read(self, name: str, stream: BinaryIO) -> None:
         if name.lower().endswith(".zip"):
@@ -203,11 +197,11 @@ class _Reader:
         self._bytes_left -= len(data)
         self._files_left -= 1
         try:
-            info = describe(data, self._bounds)
+            notes, info = parse(data, self._bounds)
         except MidiError as error:
             self.refuse(name, str(error))
         else:
-            self.upload.add(name, data, info)
+            self.upload.add(name, data, notes, info)
 
     def _read_zip(self, name: str, stream: BinaryIO) -> None:
         most = ENTRIES_PER_FILE * self._limits.max_files

@@ -1,19 +1,29 @@
 """/corpora: uploaded MIDI files, stored once and trained on often."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.deps import After, Limit, SettingsDep, StoreDep
-from service.forms import MULTIPART_FILES, media_type, read_form
+from service.forms import MULTIPART_FILES, media_type, parse_json, read_form
 from service.problems import ProblemError
-from service.schemas import CorpusView, Page
-from worker.corpora import ingest
+from service.schemas import CorpusDetail, CorpusFile, CorpusView, Page
+from worker import corpora
+from worker.corpora import CorpusParams
 from worker.store import CORPUS
 
 router = APIRouter(prefix="/corpora", tags=["corpora"])
 
-FORM = {"type": "object", "required": ["files"], "properties": {"files": MULTIPART_FILES}}
+CONFIG = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "contentSchema": CorpusParams.model_json_schema(),
+    "description": "JSON: name, description",
+}
+FORM = {"type": "object", "required": ["files"], "properties": {"files": MULTIPART_FILES, "config": CONFIG}}
 BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
+PNG: dict[int | str, dict[str, Any]] = {200: {"description": "The picture", "content": {"image/png": {}}}}
 
 
 @router.post("", operation_id="create_corpus", status_code=201, openapi_extra=BODY)
@@ -22,7 +32,8 @@ async def create(request: Request, response: Response, settings: SettingsDep, st
     if media_type(request) != "multipart/form-data":
         raise ProblemError(415, "send multipart/form-data with files, as curl -F files=@a.mid does")
     async with read_form(request, settings) as form:
-        record = await run_in_threadpool(ingest, store, form.files, settings)
+        said = parse_json(CorpusParams, form.config)
+        record = await run_in_threadpool(corpora.ingest, store, form.files, settings, said)
     response.headers["Location"] = f"/corpora/{record['id']}"
     return CorpusView.model_validate(record)
 
@@ -35,9 +46,25 @@ def list_corpora(store: StoreDep, after: After = None, limit: Limit = 50) -> Pag
 
 
 @router.get("/{corpus_id}", operation_id="get_corpus")
-def get(corpus_id: str, store: StoreDep) -> CorpusView:
-    """One corpus."""
-    return CorpusView.model_validate(store.record(CORPUS, corpus_id))
+def get(corpus_id: str, store: StoreDep) -> CorpusDetail:
+    """One corpus, with the distributions of its pitches, polyphony, keys, lengths and tempi."""
+    record = store.record(CORPUS, corpus_id)
+    return CorpusDetail.model_validate({**record, "statistics": corpora.statistics(store, corpus_id)})
+
+
+@router.get("/{corpus_id}/files", operation_id="list_corpus_files")
+def list_files(corpus_id: str, store: StoreDep, after: After = None, limit: Limit = 50) -> Page[CorpusFile]:
+    """What became of each file of the corpus, in the order of its first upload: facts, or why it was refused."""
+    rows, cursor = corpora.file_page(store, corpus_id, after, limit)
+    return Page(items=[CorpusFile.model_validate(row) for row in rows], next=cursor)
+
+
+@router.get(
+    "/{corpus_id}/statistics.png", operation_id="get_corpus_statistics_png", response_class=Response, responses=PNG
+)
+def statistics_png(corpus_id: str, store: StoreDep) -> Response:
+    """The corpus's statistics as a picture: pitches, polyphony, lengths and keys."""
+    return Response(corpora.picture(store, corpus_id), media_type="image/png")
 
 
 @router.delete("/{corpus_id}", operation_id="delete_corpus", status_code=204)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+import service.ids  # noqa: F401 (paths below speak of models)
 from service.corpus_jobs import body, read_corpus_job, summary
 from service.deps import After, Limit, SettingsDep, StoreDep
 from service.forms import media_type, parse_json, read_form, read_json
@@ -119,7 +120,7 @@ def compare(
     return Response(models.curves(store, model), media_type="image/png")
 
 
-@router.get("/{model_id}", operation_id="get_model")
+@router.get("/{model_id:model}", operation_id="get_model")
 def get(model_id: str, store: StoreDep) -> ModelView:
     """One model by id or name, with its config, corpus statistics and final metrics."""
     return view(store.find_model(model_id))
@@ -131,20 +132,20 @@ async def _description(request: Request) -> Description:
     return parse_json(Description, await read_json(request))
 
 
-@router.patch("/{model_id}", operation_id="update_model", openapi_extra=DESCRIBE_BODY)
+@router.patch("/{model_id:model}", operation_id="update_model", openapi_extra=DESCRIBE_BODY)
 def update(model_id: str, said: Annotated[Description, Depends(_description)], store: StoreDep) -> ModelView:
     """Rename a model, or describe it; what the body does not have stays as it is."""
     return view(models.describe(store, model_id, said))
 
 
-@router.delete("/{model_id}", operation_id="delete_model", status_code=204)
+@router.delete("/{model_id:model}", operation_id="delete_model", status_code=204)
 def delete(model_id: str, store: StoreDep) -> None:
     """Delete a model; pieces that it made stay."""
     store.delete(MODEL, store.find_model(model_id)["id"])
 
 
 @router.get(
-    "/{model_id}/download",
+    "/{model_id:model}/download",
     operation_id="download_model",
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {}}}},
@@ -157,20 +158,20 @@ def download(model_id: str, store: StoreDep) -> Response:
     return Response(data, media_type="application/octet-stream", headers={"Content-Disposition": disposition})
 
 
-@router.get("/{model_id}/metrics", operation_id="get_model_metrics")
+@router.get("/{model_id:model}/metrics", operation_id="get_model_metrics")
 def metrics(model_id: str, store: StoreDep) -> Page[dict[str, float]]:
     """Metrics of every epoch, all on one page."""
     return Page(items=store.find_model(model_id)["metrics"], next=None)
 
 
-@router.get("/{model_id}/curve.png", operation_id="get_model_curve", response_class=Response, responses=PNG)
+@router.get("/{model_id:model}/curve.png", operation_id="get_model_curve", response_class=Response, responses=PNG)
 def curve(model_id: str, store: StoreDep) -> Response:
     """The training curve."""
     return Response(models.curve(store, model_id), media_type="image/png")
 
 
 @router.post(
-    "/{model_id}/evaluate",
+    "/{model_id:model}/evaluate",
     operation_id="evaluate_model",
     status_code=202,
     openapi_extra=EVALUATE_BODY,

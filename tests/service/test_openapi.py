@@ -12,6 +12,7 @@ ROUTES = {
     ("get", "/models/{model_id}/download"), ("get", "/models/{model_id}/metrics"),
     ("get", "/models/{model_id}/curve.png"),
     ("post", "/corpora"), ("get", "/corpora"), ("get", "/corpora/{corpus_id}"), ("delete", "/corpora/{corpus_id}"),
+    ("get", "/corpora/{corpus_id}/files"), ("get", "/corpora/{corpus_id}/statistics.png"),
     ("get", "/generations"), ("get", "/generations/{generation_id}"), ("delete", "/generations/{generation_id}"),
     ("get", "/generations/{generation_id}.mid"), ("get", "/generations/{generation_id}.png"),
     ("get", "/generations/{generation_id}.wav"), ("get", "/generations/{generation_id}.zip"),

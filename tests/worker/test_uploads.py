@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from model.overview import Overview
 from tests.midi_files import midi, note, tempo
 from worker import uploads
 from worker.errors import StoreError, UploadError
 from worker.settings import Settings
-from worker.uploads import Refusal, Totals, read_pack, read_upload
+from worker.uploads import Refusal, read_pack, read_upload
 
 SONG, OTHER, DRUMS = midi(note(60)), midi(note(64)), midi(note(36, channel=9))
 
@@ -35,7 +36,7 @@ class Read:
 
     pieces: list[tuple[str, bytes]]
     refused: list[Refusal]
-    totals: Totals
+    totals: Overview
     digest: str
     pack: bytes
 
@@ -45,7 +46,7 @@ def upload(files: dict[str, bytes], **limits: int) -> Read:
         pack = io.BytesIO()
         result.pack(pack)
         pieces = [(piece.name, result.data(piece)) for piece in result.pieces]
-        return Read(pieces, result.refused, result.totals, result.digest(), pack.getvalue())
+        return Read(pieces, result.refused, result.overview, result.digest(), pack.getvalue())
 
 
 def unpacked(pack: bytes) -> list[tuple[str, bytes]]:
