@@ -8,8 +8,8 @@ from starlette.datastructures import FormData, UploadFile
 
 from service.forms import media_type, open_form, parse_json, read_json, text_of
 from service.problems import ProblemError
-from worker.given import GivenFile, Role
-from worker.protocol import GenerateParams
+from worker.given_files import GivenFile
+from worker.protocol import GenerateParams, Role
 from worker.uploads import safe_name
 
 JSON_TYPES = ("", "application/json", "application/x-www-form-urlencoded")  # the last is what `curl -d` says

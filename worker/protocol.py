@@ -228,10 +228,14 @@ class TrainParams(JobOptions):
         return self
 
 
+Role = Literal["primer", "source"]
+"""What a file is for: to go on from, or to be filled in."""
+
+
 class Given(BaseModel):
     """The frames of an uploaded file, packed by worker.given."""
 
-    role: Literal["primer", "source"]
+    role: Role
     length: int
     """Frames."""
     roll: str

@@ -13,7 +13,8 @@ from service.piece_request import BODY, PieceRequest, read_piece_request
 from service.pieces import BINARY, FORMS, FORMS_OF_SEVERAL, JSON, WAV, answer
 from service.schemas import GenerationDetail
 from worker.errors import ParameterError
-from worker.given import gibbs_steps_of, read_given
+from worker.given import gibbs_steps_of
+from worker.given_files import read_given
 from worker.protocol import GenerateJob, JobView, Kind, Status, complete
 from worker.rendering import check_audio
 from worker.settings import Settings

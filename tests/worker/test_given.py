@@ -15,7 +15,8 @@ from tests.pieces import piece
 from worker import jobs
 from worker.context import JobContext, performing
 from worker.errors import UploadError
-from worker.given import GivenFile, clamp_of, gibbs_steps_of, kept_of, primer_of, read_given
+from worker.given import clamp_of, gibbs_steps_of, kept_of, primer_of
+from worker.given_files import GivenFile, read_given
 from worker.protocol import GenerateJob, GenerateParams, Kind, complete
 from worker.rendering import log_likelihood_of, picture_of
 from worker.runtime import prepare
@@ -70,7 +71,7 @@ def test_what_is_clamped_costs_more() -> None:
 
 def test_a_roll_that_is_too_dense_to_be_carried_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).random((1000, 128)) < 0.5
-    monkeypatch.setattr("worker.given.MOST_CHARACTERS", 1000)
+    monkeypatch.setattr("worker.given_files.MOST_CHARACTERS", 1000)
     with pytest.raises(UploadError, match=r"a\.mid: there is too much") as raised:
         job_of(noise, (0, 128))
     assert raised.value.refused[0]["file"] == "a.mid"
