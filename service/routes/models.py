@@ -69,9 +69,19 @@ def view(record: dict[str, Any]) -> ModelView:
 
 
 @router.get("", operation_id="list_models")
-def list_models(store: StoreDep, after: After = None, limit: Limit = 50) -> Page[ModelSummary]:
+def list_models(
+    store: StoreDep,
+    after: After = None,
+    limit: Limit = 50,
+    name: Annotated[str | None, Query(max_length=200)] = None,
+    recipe: Annotated[str | None, Query(max_length=200)] = None,
+) -> Page[ModelSummary]:
     """All models, newest first; those that come with the program last."""
-    records, cursor = store.page(MODEL, after, limit)
+
+    def wanted(record: dict[str, Any]) -> bool:
+        return name in (None, record["name"]) and recipe in (None, record["recipe"])
+
+    records, cursor = store.page(MODEL, after, limit, wanted)
     return Page(items=[ModelSummary.model_validate(record) for record in records], next=cursor)
 
 

@@ -117,6 +117,16 @@ def test_pieces_can_be_listed_by_model(server: Server) -> None:
     assert server.http.get("/generations", params={"model": "none such"}).json() == {"items": [], "next": None}
 
 
+def test_models_can_be_listed_by_name_and_recipe(server: Server) -> None:
+    def names(**query: str) -> list[str]:
+        return [model["name"] for model in server.http.get("/models", params=query).json()["items"]]
+
+    assert names(name="nottingham") == ["nottingham"]
+    assert "nottingham" in names(recipe="fast")
+    assert "nottingham" not in names(recipe="tutorial")
+    assert names(name="nottingham", recipe="tutorial") == []
+
+
 @pytest.mark.parametrize("path", ["/jobs", "/models", "/generations", "/corpora"])
 @pytest.mark.parametrize("query", [{"after": "no/cursor"}, {"after": ""}, {"limit": 0}, {"limit": "x"}])
 def test_a_wrong_cursor_or_limit_is_named(server: Server, path: str, query: dict[str, object]) -> None:
