@@ -19,6 +19,7 @@ from worker.protocol import GenerateParams, Given, KeptRegion, Role, keys_of
 MOST_CHARACTERS = 128 * 1024
 """Of a packed roll: Redis holds it until the job is forgotten."""
 
+
 @dataclass(frozen=True)
 class GivenFile:
     """An uploaded file and what it is for."""
