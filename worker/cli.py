@@ -213,8 +213,8 @@ COMMANDS: Sequence[Command] = (
     Command(
         "conditionals", "write the RBM of each frame, to check a likelihood", _conditionals, _conditionals_arguments
     ),
-    Command("key", "make an API key, and the hash to configure", _key),
     Command("api", "run the HTTP API", _api),
+    Command("key", "make an API key, and the hash to configure", _key),
 )
 
 
