@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
-from service.forms import media_type, open_form, parse_json, read_json, text_of
+from service.forms import FILE, media_type, open_form, parse_json, read_json, text_of
 from service.problems import ProblemError
 from worker.given_files import GivenFile
 from worker.protocol import GenerateParams, Role
@@ -82,14 +82,13 @@ def _schema() -> Any:
     return _inlined(schema, schema.get("$defs", {}))
 
 
-_MIDI_FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
 _FORM = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
         "config": {"type": "string", "description": "JSON, the members of the body as application/json"},
-        "primer": {**_MIDI_FILE, "description": "a MIDI file that the piece begins with and goes on from"},
-        "source": {**_MIDI_FILE, "description": "a MIDI file that is filled in: what `keep` names of it stays"},
+        "primer": {**FILE, "description": "a MIDI file that the piece begins with and goes on from"},
+        "source": {**FILE, "description": "a MIDI file that is filled in: what `keep` names of it stays"},
     },
 }
 _FORM_EXAMPLES = {"bars": {"summary": "Eight bars; with a primer, after it", "value": {"config": '{"bars": 8}'}}}

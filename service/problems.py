@@ -58,7 +58,7 @@ class ProblemDetails(BaseModel):
 
 DESCRIPTION: dict[str, Any] = {
     "description": "Problem details (RFC 9457)",
-    "content": {MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}},
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
 }
 """What /openapi.json says of every error."""
 
@@ -94,6 +94,22 @@ def install(app: FastAPI) -> None:
     app.exception_handler(WorkerError)(_on_worker)
     app.exception_handler(Exception)(_on_unforeseen)
     app.add_middleware(_PlainTextErrors)
+    _describe(app)
+
+
+def _describe(app: FastAPI) -> None:
+    """Put the schema that DESCRIPTION speaks of into /openapi.json.
+
+    FastAPI would do it for a `model`, but say of every error that it is application/json.
+    """
+    openapi = app.openapi
+
+    def with_problems() -> dict[str, Any]:
+        document = openapi()
+        document["components"]["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
+        return document
+
+    app.openapi = with_problems  # type: ignore[method-assign]  # as FastAPI's documentation has it
 
 
 async def _on_problem(_request: Request, error: ProblemError) -> JSONResponse:

@@ -7,6 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.deps import After, Limit, SettingsDep, StoreDep
 from service.forms import MULTIPART_FILES, media_type, parse_json, read_form
+from service.pieces import BINARY
 from service.problems import ProblemError
 from service.schemas import CorpusDetail, CorpusFile, CorpusView, Page
 from worker import corpora
@@ -23,7 +24,7 @@ CONFIG = {
 }
 FORM = {"type": "object", "required": ["files"], "properties": {"files": MULTIPART_FILES, "config": CONFIG}}
 BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
-PNG: dict[int | str, dict[str, Any]] = {200: {"description": "The picture", "content": {"image/png": {}}}}
+PNG: dict[int | str, dict[str, Any]] = {200: {"description": "The picture", "content": {"image/png": BINARY}}}
 
 
 @router.post("", operation_id="create_corpus", status_code=201, openapi_extra=BODY)

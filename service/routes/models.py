@@ -8,8 +8,9 @@ from fastapi.concurrency import run_in_threadpool
 import service.ids  # noqa: F401 (paths below speak of models)
 from service.corpus_jobs import body, read_corpus_job, summary
 from service.deps import After, Limit, SettingsDep, StoreDep
-from service.forms import media_type, parse_json, read_form, read_json
+from service.forms import FILE, media_type, parse_json, read_form, read_json
 from service.jobs import SubmitDep, accepted
+from service.pieces import BINARY
 from service.problems import ProblemError
 from service.schemas import ModelSummary, ModelView, Page
 from worker import models
@@ -23,12 +24,12 @@ router = APIRouter(prefix="/models", tags=["models"])
 MODEL_BYTES = 64 * MEBIBYTE
 """More than any model has that can be trained here."""
 MOST_COMPARED = 8
-PNG: dict[int | str, dict[str, Any]] = {200: {"description": "The picture", "content": {"image/png": {}}}}
+PNG: dict[int | str, dict[str, Any]] = {200: {"description": "The picture", "content": {"image/png": BINARY}}}
 IMPORT_FORM = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "file": {"type": "string", "contentMediaType": "application/octet-stream", "description": ".safetensors"},
+        "file": {**FILE, "description": ".safetensors"},
         "config": {
             "type": "string",
             "contentMediaType": "application/json",
@@ -158,7 +159,7 @@ def delete(model_id: str, store: StoreDep) -> None:
     "/{model_id:model}/download",
     operation_id="download_model",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}}},
+    responses={200: {"content": {"application/octet-stream": BINARY}}},
 )
 def download(model_id: str, store: StoreDep) -> Response:
     """The model as a .safetensors file."""
