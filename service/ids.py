@@ -1,6 +1,7 @@
 """Ids in paths: `{some_id:id}` matches what can be an id, and so no `ID.mid`, which is another resource.
 
-A model is also found by its name, which may have dots: `{model_id:model}` matches all but `curve.png`.
+A model is also found by its name, which may have dots: `{model_id:model}` matches all but `curve.png` and `default`,
+which are resources of their own.
 """
 
 from starlette.convertors import Convertor, register_url_convertor
@@ -23,7 +24,7 @@ class IdConvertor(Convertor[str]):
 class ModelConvertor(IdConvertor):
     """The id or the name of a model."""
 
-    regex = r"(?!curve\.png$)[^/]+"
+    regex = r"(?!(?:curve\.png|default)$)[^/]+"
 
 
 register_url_convertor("id", IdConvertor())

@@ -19,8 +19,8 @@ from model.sampler import OnStep, Sampler
 from worker.context import Interrupted, current_context
 from worker.given import clamp_of, kept_of, particles_of, primer_of
 from worker.protocol import GenerateJob, Outcome, Status
-from worker.runtime import Runtime, job, now
-from worker.store import GENERATION
+from worker.runtime import Runtime, job
+from worker.store import GENERATION, now
 
 
 @job

@@ -10,11 +10,11 @@ from model.artefact import from_bytes
 from model.config import ModelConfig
 from model.errors import ArtefactError
 from worker.errors import NotFoundError, ParameterError, UploadError
-from worker.protocol import FASTEST, SLOWEST, ModelName, TrainParams, new_id
+from worker.protocol import DEFAULT_MODEL, FASTEST, SLOWEST, ModelName, TrainParams, new_id
 from worker.store import CONTENTS, MODEL, ArtefactStore, now
 
 CURVE = "curve.png"
-RESERVED_NAMES = {CURVE}
+RESERVED_NAMES = {CURVE, DEFAULT_MODEL}
 """What a path under /models means already."""
 INHERITED = ("n_hidden", "n_hidden_recurrent", "pitch_range", "dt", "steps_per_beat")
 
@@ -38,6 +38,14 @@ class SnapshotParams(Description):
     """The JSON body of POST /models: a training that runs, whose model so far is kept as one of its own."""
 
     job: str
+
+
+class DefaultModel(BaseModel):
+    """The JSON body of PUT /models/default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(min_length=1, max_length=200, description="id, or name: then always the newest of that name")
 
 
 def check_name(store: ArtefactStore, name: str) -> None:

@@ -23,6 +23,7 @@ from worker.context import JobContext, Stop, performing
 from worker.corpora import ingest
 from worker.errors import UploadError, WorkerError
 from worker.evaluation import figures
+from worker.models import complete_training
 from worker.protocol import EvaluateParams, GenerateParams, Kind, Status, TrainJob, TrainParams, complete, new_id
 from worker.runtime import load, prepare
 from worker.settings import Settings
@@ -56,9 +57,12 @@ def train(paths: Sequence[Path], params: TrainParams, settings: Settings, model_
     """Train on files, folders and zips of MIDI; the id of the stored model.
 
     Raises:
-        WorkerError: the files cannot be used, or the training failed.
+        WorkerError: the files cannot be used, the id or the name is taken, or the training failed.
     """
     store = ArtefactStore(settings.data)
+    if model_id is not None and model_id in store.keys(MODEL):
+        raise WorkerError(f"--id: there is a model {model_id!r} already; delete it first, or leave --id out")
+    params = complete_training(store, params)
     corpus = ingest(store, _opened(_midi_files(paths)), settings)
     for refusal in corpus["refused"]:
         print(f"not used: {refusal['file']}: {refusal['reason']}")  # noqa: T201 (a terminal is what this is for)

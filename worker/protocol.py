@@ -12,7 +12,8 @@ from ulid import ULID
 
 from worker.errors import ParameterError
 
-DEFAULT_MODEL = "nottingham"
+DEFAULT_MODEL = "default"
+"""Whatever model is the default: see PUT /models/default."""
 DEFAULT_LENGTH = 200
 BEATS_OF_A_BAR = 4
 SEEDS = 2**53
@@ -166,7 +167,12 @@ class GenerateParams(JobOptions):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str = Field(DEFAULT_MODEL, min_length=1, max_length=200, description="id or name of a model")
+    model: str = Field(
+        DEFAULT_MODEL,
+        min_length=1,
+        max_length=200,
+        description="id or name of a model; `default` is the one that PUT /models/default names",
+    )
     length: int | None = Field(
         None, ge=1, description=f"time steps to sample; {DEFAULT_LENGTH} where nothing else is said"
     )

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import wraps
 from importlib import import_module
 from typing import Any
@@ -100,8 +99,3 @@ def load(kind: Kind) -> Job:
     module, _, name = FUNCTIONS[kind].rpartition(".")
     function: Job = getattr(import_module(module), name)
     return function
-
-
-def now() -> str:
-    """The time for a record."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -4,6 +4,7 @@
                rolls-STEP-LOW-HIGH.npz (made from the pieces, at most 8)
     digests/DIGEST  (the id of the corpus with that content)
     models/ID/model.json  model.safetensors  curve.png
+    default-model  (id or name of the default model, once one was chosen)
     generations/ID/generation.json  piece.mid  piece.roll (bits)  kept.roll (bits)  and other forms, once asked for
     checkpoints/JOB/state.safetensors  model.safetensors  model.json (the model as it is so far)
 
@@ -26,8 +27,10 @@ from typing import IO, Any
 
 from worker.errors import BundledError, NotFoundError, StoreError
 from worker.files import MISSING, LocalFiles, files_at
+from worker.protocol import DEFAULT_MODEL
 
 LONGEST_KEY = 200
+BUNDLED_MODEL, DEFAULT_FILE = "nottingham", "default-model"
 BUNDLED = Path(__file__).parent / "bundled"
 CORPUS, MODEL, GENERATION = "corpus", "model", "generation"
 FOLDERS = {CORPUS: "corpora", MODEL: "models", GENERATION: "generations"}
@@ -247,9 +250,33 @@ class ArtefactStore:
     def find_model(self, reference: str) -> dict[str, Any]:
         """The record of the model with that id, or else of the newest with that name; the caller leaves it as it is.
 
+        `default` is the default model: the one that was chosen, while it is there, or the bundled one.
+
         Raises:
             NotFoundError: neither.
         """
+        if reference != DEFAULT_MODEL:
+            return self._find_model(reference)
+        if chosen := self._read(DEFAULT_FILE):
+            with suppress(NotFoundError):
+                return self._find_model(chosen.decode())
+        return self._find_model(BUNDLED_MODEL)
+
+    def choose_default(self, reference: str) -> dict[str, Any]:
+        """Make a model the default one, by id or by name: the newest of that name then; its record.
+
+        Raises:
+            NotFoundError: there is no such model.
+        """
+        record = self._find_model(reference)
+        self._write(DEFAULT_FILE, reference.encode())
+        return record
+
+    def forget_default(self) -> None:
+        """Make the bundled model the default one again."""
+        self._remove(DEFAULT_FILE)
+
+    def _find_model(self, reference: str) -> dict[str, Any]:
         for key in (reference, self._bundled_models.get(reference, "")):
             with suppress(NotFoundError):
                 return self._model(key)

@@ -14,8 +14,8 @@ from service.pieces import BINARY
 from service.problems import ProblemError
 from service.schemas import ModelSummary, ModelView, Page
 from worker import models
-from worker.models import Description, ImportParams, SnapshotParams
-from worker.protocol import EvaluateJob, EvaluateParams, EvaluateRequest, JobView, Kind, bounded
+from worker.models import DefaultModel, Description, ImportParams, SnapshotParams
+from worker.protocol import DEFAULT_MODEL, EvaluateJob, EvaluateParams, EvaluateRequest, JobView, Kind, bounded
 from worker.settings import MEBIBYTE, Settings
 from worker.store import MODEL, ArtefactStore
 
@@ -59,6 +59,12 @@ DESCRIBE_BODY = {
                 "example": {"name": "reels", "description": "Fiddle tunes, 200 hidden units"},
             }
         },
+    }
+}
+DEFAULT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": DefaultModel.model_json_schema(), "example": {"model": "reels"}}},
     }
 }
 EVALUATE_BODY = body(EvaluateParams, EvaluateRequest, {"corpus": "01M87VP8Z3QBY8M9EE4ZPRSQBN", "frames": 5000})
@@ -129,6 +135,30 @@ def compare(
 ) -> Response:
     """The training curves of several models in one picture: `?model=one&model=other`."""
     return Response(models.curves(store, model), media_type="image/png")
+
+
+@router.get("/default", operation_id="get_default_model")
+def get_default(store: StoreDep) -> ModelView:
+    """The model that plays where a request names none; `default` can stand for its id in other paths, too."""
+    return view(store.find_model(DEFAULT_MODEL))
+
+
+async def _default(request: Request) -> DefaultModel:
+    if media_type(request) != "application/json":
+        raise ProblemError(415, "send application/json with a model")
+    return parse_json(DefaultModel, await read_json(request))
+
+
+@router.put("/default", operation_id="set_default_model", openapi_extra=DEFAULT_BODY)
+def set_default(said: Annotated[DefaultModel, Depends(_default)], store: StoreDep) -> ModelView:
+    """Choose the model that plays where a request names none."""
+    return view(store.choose_default(said.model))
+
+
+@router.delete("/default", operation_id="reset_default_model", status_code=204)
+def reset_default(store: StoreDep) -> None:
+    """Let the model that comes with the program be the default again; no model is deleted."""
+    store.forget_default()
 
 
 @router.get("/{model_id:model}", operation_id="get_model")

@@ -200,6 +200,26 @@ def test_a_training_that_contradicts_its_parent_is_refused(
     assert words in problem(response, status)
 
 
+def test_the_default_model_plays_where_none_is_named(server: Server, model: dict[str, Any]) -> None:
+    def player() -> str:
+        piece = server.http.post("/generate", json={"length": 5})
+        return server.http.get(piece.headers["location"]).json()["model_name"]
+
+    assert server.http.put("/models/default", json={"model": "parent"}).json()["id"] == model["id"]
+    try:
+        assert server.http.get("/models/default").json()["id"] == model["id"]
+        assert server.http.get("/models/default/metrics").json()["items"]
+        assert player() == "parent"
+    finally:
+        assert server.http.delete("/models/default").status_code == 204
+    assert player() == server.http.get("/models/default").json()["name"] == "nottingham"
+    assert server.http.get("/models/parent").status_code == 200
+    problem(server.http.put("/models/default", json={"model": "none such"}), 404)
+    assert "model" in problem(server.http.put("/models/default", json={}), 422)
+    problem(server.http.put("/models/default"), 415)
+    assert "name" in problem(server.http.patch("/models/parent", json={"name": "default"}), 422)
+
+
 def test_curves_of_several_models_come_in_one_picture(server: Server, model: dict[str, Any], weights: bytes) -> None:
     response = server.http.get("/models/curve.png", params={"model": ["parent", "nottingham", model["id"]]})
     assert response.status_code == 200, response.text

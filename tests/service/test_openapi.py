@@ -7,6 +7,7 @@ ROUTES = {
     ("post", "/generate"), ("post", "/train"),
     ("get", "/jobs"), ("get", "/jobs/{job_id}"), ("delete", "/jobs/{job_id}"), ("get", "/jobs/{job_id}/events"),
     ("get", "/models"), ("post", "/models"), ("get", "/models/curve.png"),
+    ("get", "/models/default"), ("put", "/models/default"), ("delete", "/models/default"),
     ("get", "/models/{model_id}"), ("patch", "/models/{model_id}"), ("delete", "/models/{model_id}"),
     ("post", "/models/{model_id}/evaluate"),
     ("get", "/models/{model_id}/download"), ("get", "/models/{model_id}/metrics"),

@@ -102,6 +102,14 @@ def test_a_key_comes_with_the_hash_that_the_settings_take() -> None:
     assert rnnrbm("key").stdout.split()[-1] != digest
 
 
+def test_a_model_is_not_overwritten_by_another_training(folder: Path, tmp_path: Path) -> None:
+    arguments = ("train", folder, "--data", tmp_path / "store", "--config", SMALL, "--id", "kept")
+    assert rnnrbm(*arguments).returncode == 0
+    again = rnnrbm(*arguments)
+    assert again.returncode == 2
+    assert "there is a model 'kept' already" in again.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

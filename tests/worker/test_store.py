@@ -116,6 +116,40 @@ def test_a_model_that_was_published_again_is_found_as_it_is_now(store: ArtefactS
         assert store.find_model("m1")["size"] == store.find_model("mine")["size"] == size
 
 
+def test_a_name_that_another_process_changed_is_found(tmp_path: Path) -> None:
+    one, other = ArtefactStore(str(tmp_path)), ArtefactStore(str(tmp_path))
+    one.publish(MODEL, "m1", {"id": "m1", "name": "before"}, {"model.safetensors": b"x"})
+    assert other.find_model("before")["id"] == "m1"
+    assert one.update(MODEL, "m1", {"name": "after"})["name"] == "after"
+    for store in (one, other):
+        assert store.find_model("after")["name"] == "after"
+        with pytest.raises(NotFoundError):
+            store.find_model("before")
+
+
+def test_a_record_that_is_changed_while_it_is_deleted_does_not_come_back(store: ArtefactStore) -> None:
+    store.publish(MODEL, "m1", {"id": "m1", "name": "mine"}, {})  # as if its weights were gone already
+    with pytest.raises(NotFoundError):
+        store.update(MODEL, "m1", {"name": "other"})
+    assert "m1" not in store.keys(MODEL)
+
+
+def test_the_default_model_is_the_chosen_one_while_it_is_there(store: ArtefactStore) -> None:
+    assert store.find_model("default")["name"] == "nottingham"
+    store.publish(MODEL, "m1", {"id": "m1", "name": "mine"}, {})
+    assert store.choose_default("mine")["id"] == store.find_model("default")["id"] == "m1"
+    store.publish(MODEL, "m2", {"id": "m2", "name": "mine"}, {})
+    assert store.find_model("default")["id"] == "m2"
+    with pytest.raises(NotFoundError):
+        store.choose_default("default")
+    for key in ("m1", "m2"):
+        store.delete(MODEL, key)
+    assert store.find_model("default")["name"] == "nottingham"
+    store.publish(MODEL, "m3", {"id": "m3", "name": "mine"}, {})
+    store.forget_default()
+    assert store.find_model("default")["name"] == "nottingham"
+
+
 def test_the_bundled_model_is_there_and_cannot_be_deleted(store: ArtefactStore) -> None:
     bundled = store.find_model("nottingham")
     assert len(store.file(MODEL, bundled["id"], "model.safetensors")) == bundled["size"] <= 1_000_000

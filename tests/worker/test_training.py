@@ -1,0 +1,96 @@
+"""The train job, performed directly on a store: what it shows of itself while it runs, and what it goes on from."""
+
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.artefact import from_bytes
+from model.kernel import best
+from tests.pieces import midi_file
+from worker import training
+from worker.cache import ModelCache
+from worker.context import Interrupted, JobContext, Stop, performing
+from worker.corpora import ingest
+from worker.errors import NotFoundError
+from worker.models import SnapshotParams, keep_snapshot
+from worker.runtime import Runtime
+from worker.settings import Settings
+from worker.store import MODEL, ArtefactStore
+
+SMALL = {"recipe": "tutorial", "epochs": 4, "n_hidden": 6, "n_hidden_recurrent": 5, "steps_per_beat": 2}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtefactStore:
+    """A store, in a process set up for trainings that save themselves before each update."""
+    store = ArtefactStore(str(tmp_path))
+    kernel = best()
+    monkeypatch.setattr("worker.runtime._runtime", Runtime(store, "cpu", kernel, ModelCache(store, "cpu", kernel)))
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    return store
+
+
+class Context(JobContext):
+    """Calls `on_report` with each finished epoch; a stop that it gives holds from then on."""
+
+    def __init__(self, job_id: str, on_report: Callable[[int], Stop | None]) -> None:
+        super().__init__(job_id)
+        self._on_report = on_report
+        self._stop: Stop | None = None
+
+    def report(self, step: int, total: int, metrics: Mapping[str, float]) -> None:  # noqa: ARG002
+        self._stop = self._stop or self._on_report(step)
+
+    def stop_requested(self) -> Stop | None:
+        return self._stop
+
+
+def train(
+    store: ArtefactStore, job_id: str, on_report: Callable[[int], Stop | None] = lambda _: None, **params: Any
+) -> dict[str, Any]:
+    corpus = ingest(store, [(f"{seed}.mid", BytesIO(midi_file(seed))) for seed in range(3)], Settings())
+    with performing(Context(job_id, on_report)):
+        return training.train({**SMALL, **params, "corpus": corpus["id"]})
+
+
+def test_a_training_that_runs_can_be_kept_as_it_is(store: ArtefactStore) -> None:
+    kept: list[dict[str, Any]] = []
+
+    def keep(step: int) -> None:
+        if step == 0:
+            with pytest.raises(NotFoundError, match="no running training"):
+                keep_snapshot(store, SnapshotParams(job="j1"))
+        if step == 3:
+            kept.append(keep_snapshot(store, SnapshotParams(job="j1", name="so far")))
+
+    assert train(store, "j1", keep)["status"] == "succeeded"
+    (record,) = kept
+    assert store.find_model("so far") == record
+    assert [row["epoch"] for row in record["metrics"]] == [1, 2]  # saved within the third epoch
+    assert (record["snapshot_of"], record["status"]) == ("j1", "running")
+    weights = store.file(MODEL, record["id"], "model.safetensors")
+    assert from_bytes(weights).config.n_hidden == 6
+    assert weights != store.file(MODEL, "j1", "model.safetensors")
+    with pytest.raises(NotFoundError):  # it has ended, and its model is there
+        keep_snapshot(store, SnapshotParams(job="j1"))
+
+
+def test_a_fine_tuning_that_was_interrupted_goes_on_without_its_parent(store: ArtefactStore) -> None:
+    train(store, "parent")
+    assert train(store, "whole", init_from="parent")["status"] == "succeeded"
+    with pytest.raises(Interrupted):
+        train(store, "child", lambda step: "shutdown" if step == 2 else None, init_from="parent")
+    store.delete(MODEL, "parent")
+    assert train(store, "child", init_from="parent")["status"] == "succeeded"
+    whole, child = (store.file(MODEL, key, "model.safetensors") for key in ("whole", "child"))
+    assert whole == child
+    assert store.record(MODEL, "child")["init_from"] == "parent"
+
+
+def test_a_parent_that_is_gone_is_a_problem_in_words(store: ArtefactStore) -> None:
+    outcome = train(store, "child", init_from="none")
+    assert outcome["status"] == "failed"
+    assert "'none'" in outcome["problem"]["detail"]
