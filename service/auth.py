@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from starlette.types import Scope
 from service.problems import ProblemError
 
 REALM = 'Bearer realm="rnnrbm"'
+ADDRESSES_KEPT = 1024
 NETWORK_BITS = 64
 """Of an IPv6 address: the rest is for whoever owns the network to choose."""
 
@@ -50,6 +52,7 @@ def _known_key(authorization: str, hashes: Sequence[str]) -> str | None:
     return matching[0] if matching else None
 
 
+@lru_cache(ADDRESSES_KEPT)
 def is_loopback(host: str) -> bool:
     """Whether only this machine can be meant; an empty one is the peer of a Unix socket."""
     try:
@@ -58,6 +61,7 @@ def is_loopback(host: str) -> bool:
         return host in ("", "localhost")
 
 
+@lru_cache(ADDRESSES_KEPT)
 def _network(host: str) -> str:
     try:
         address = ip_address(host)
