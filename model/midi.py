@@ -9,17 +9,19 @@ Files are written by model.midi_writer, which also says how a piece's end is mar
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from symusic.core import ScoreTick, TrackTick
 
 from model.config import PIANO, Sampling
 from model.errors import MidiError
 from model.midi_writer import ALL_NOTES_OFF
 from model.midi_writer import write_midi as write_midi  # noqa: PLC0414 (still looked for here)
 from model.pianoroll import Roll, frame_at_or_after, from_notes
+
+if TYPE_CHECKING:
+    from symusic.core import ScoreTick, TrackTick
 
 DEFAULT_BEAT = 500_000
 """Microseconds of a quarter note where a file says nothing: 120 to the minute."""
@@ -241,7 +243,9 @@ def _check_header(data: bytes) -> int:
     return file_format
 
 
-def _read_score(data: bytes) -> ScoreTick:
+def _read_score(data: bytes) -> "ScoreTick":
+    from symusic.core import ScoreTick  # noqa: PLC0415 (a worker that only writes starts without it)
+
     try:
         return ScoreTick.from_midi(data)
     except (RuntimeError, ValueError, OverflowError) as error:
@@ -261,7 +265,7 @@ def _damage(data: bytes) -> str:
     return "the file is damaged: a track holds what is no MIDI event; open it in a notation program and export it again"
 
 
-def _collect(score: ScoreTick, tracks: list[TrackTick]) -> Notes:
+def _collect(score: "ScoreTick", tracks: "list[TrackTick]") -> Notes:
     """The sounding notes of `tracks`; MidiError where a time or a tempo makes no sense."""
     columns = [track.notes.numpy() for track in tracks]
     controls = [track.controls.numpy() for track in tracks]
