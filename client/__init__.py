@@ -1,9 +1,10 @@
 """A client of the service over HTTP; it needs nothing of the rest of the program.
 
->>> from client import Client
->>> with Client("http://localhost:8000") as client:  # doctest: +SKIP
-...     job = client.wait(client.train(["tunes.zip"], name="mine").id)
-...     client.generate(model="mine", seed=7).save("out.mid")
+from client import Client
+
+with Client("http://localhost:8000") as client:
+    client.wait(client.train(["tunes.zip"], name="mine").id)
+    client.generate(model="mine", seed=7).save("out.mid")
 """
 
 from client.api import Client

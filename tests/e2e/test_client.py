@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from PIL import Image
 
 from client import ApiError, Client, ClientError, JobError, Progress, UnreachableError
 from client.options import EvaluateOptions, GenerateOptions, TrainOptions
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import Server, start
 from tests.pieces import midi_file
 from worker.protocol import EvaluateParams, GenerateParams, TrainParams
 
@@ -210,6 +211,32 @@ def test_ctrl_c_keeps_what_a_service_has_learned(server: Server, folder: Path) -
         assert process.returncode == 0
         assert client.job(job.id).status == "cancelled"
         assert client.model(output.split()[-1]).name == "interrupted"
+
+
+def test_a_key_lets_in(tmp_path: Path) -> None:
+    key = "rnnrbm_key"
+    server = start(
+        tmp_path,
+        RNNRBM_API_KEYS=sha256(key.encode()).hexdigest(),
+        RNNRBM_TRAIN_WORKERS="0",
+        RNNRBM_EVALUATE_WORKERS="0",
+    )
+    try:
+        refused = rnnrbm(server, "models")
+        assert (refused.returncode, "Unauthorized: this needs a key" in refused.stderr) == (2, True)
+        assert "nottingham" in rnnrbm(server, "--key", key, "models").stdout
+        assert "nottingham" in rnnrbm(server, "models", RNNRBM_KEY=key).stdout
+        with Client(str(server.http.base_url), key) as client, pytest.raises(ApiError, match="there is no job"):
+            client.wait("none")
+    finally:
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("arguments", [("models",), ("jobs", "x"), ("generate", "x.mid", "--primer", "README.md")])
+def test_what_only_a_service_can_do_asks_for_one(arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "worker.cli", *arguments]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (result.returncode, "--url" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
