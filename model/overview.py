@@ -22,10 +22,8 @@ NO_KEY = "none"
 
 
 def key_of(notes: Notes) -> str | None:
-    """The key of a piece, by the beats for which each pitch class sounds."""
-    beats = np.zeros(12)
-    np.add.at(beats, notes.pitch % 12, notes.beats(notes.end - notes.start))
-    return find_key(beats)
+    """The key of a piece, by the ticks for which each pitch class sounds."""
+    return find_key(np.bincount(notes.pitch % 12, notes.end - notes.start, minlength=12).astype(np.float64))
 
 
 def voices(notes: Notes) -> NDArray[np.int64]:

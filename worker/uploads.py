@@ -77,16 +77,17 @@ class Upload:
             self.spool.write(data)
         except OSError as error:  # a full disk is not the file's fault
             raise StoreError(NO_PLACE.format(error)) from error
-        self.pieces.append(Piece(hashlib.sha256(data).digest(), safe_name(name), start, len(data)))
-        key = key_of(notes)
+        shown, key = safe_name(name), key_of(notes)
+        self.pieces.append(Piece(hashlib.sha256(data).digest(), shown, start, len(data)))
         self.overview.add(notes, info, key)
         facts = {"key": key, "tempo": round(info.tempo, 2), "seconds": round(info.seconds, 2)}
-        self._tell(safe_name(name), **facts, beats=round(info.beats, 2), notes=info.notes)
+        self._tell(shown, **facts, beats=round(info.beats, 2), notes=info.notes)
 
     def refuse(self, name: str, reason: str) -> None:
         """Leave a file out. Raises StoreError."""
-        self.refused.append(Refusal(file=safe_name(name), reason=reason))
-        self._tell(safe_name(name), reason=reason)
+        refusal = Refusal(file=safe_name(name), reason=reason)
+        self.refused.append(refusal)
+        self._tell(refusal.file, reason=reason)
 
     def _tell(self, name: str, **facts: object) -> None:
         try:
