@@ -48,10 +48,10 @@ def curves_png(models: Sequence[tuple[str, Metrics]]) -> bytes:
             label = name if key == "monitor" else "_"  # matplotlib's way to leave a line out of the legend
             _draw(axes, metrics, key, COLOURS[index % len(COLOURS)], style, label)
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
-    lines += [Line2D([], [], color=MIDDLE, linestyle=style, label=key) for key, style in COMPARED.items()]
-    legend = axes.legend(
-        lines, [str(line.get_label()).replace("_", " ") for line in lines], frameon=False, labelcolor=DARK
-    )
+    lines += [
+        Line2D([], [], color=MIDDLE, linestyle=style, label=key.replace("_", " ")) for key, style in COMPARED.items()
+    ]
+    legend = axes.legend(handles=lines, frameon=False, labelcolor=DARK)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return png_of(figure)

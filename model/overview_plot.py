@@ -20,6 +20,7 @@ def overview_png(statistics: Mapping[str, Any], *, title: str) -> bytes:
     style(axes[0, 1], "Polyphony", "notes at once", "share of half beats")
     edges = statistics["seconds_edges"]
     _bars(axes[1, 0], [_duration(edge) for edge in edges], statistics["seconds_counts"])
+    axes[1, 0].tick_params(axis="x", rotation=45)
     style(axes[1, 0], "Length", "from (minutes:seconds)", "pieces")
     keys = statistics["keys"]
     _bars(axes[1, 1], list(keys), list(keys.values()))
