@@ -16,6 +16,8 @@ bench.http (requests), bench.tutorial (200 epochs), bench.samples (what a model 
 import argparse
 import platform
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,15 +52,23 @@ def main() -> None:
     chosen = arguments.only or [name for name in SECTIONS if name != "curves" or arguments.curves]
 
     RESULTS.mkdir(exist_ok=True)
+    _tell("corpus, and everybody's warm-up")
     about = corpus.prepare(arguments.midi, RESULTS)
     with contest(RESULTS, about["frames"]) as running:
+        _tell("machine")
         rows = machine(running)
         for name in chosen:
+            _tell(name)
             rows += _rows(name, running)
         facts = {"kernel": running.kernel, "cores": running.n_cores, "corpus": about, **_facts()}
         details = running.details
     print("\n".join(f"{name}: {value}" for name, value in facts.items()), table(rows), sep="\n\n")
     write(arguments.json, facts, rows, details)
+
+
+def _tell(what: str) -> None:
+    """Say on stderr what is being measured, as it takes minutes."""
+    print(f"{time.strftime('%H:%M:%S')}  {what}", file=sys.stderr, flush=True)
 
 
 def _rows(name: str, running: Contest) -> list[Row]:

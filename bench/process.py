@@ -27,6 +27,8 @@ DISTURBED = 0.1
 """Share of its cores' time that others may have while a measurement still counts as quiet."""
 PATIENCE = 3
 """How many times the rounds that are wanted are tried for, until that many were quiet."""
+LONGEST = 120.0
+"""Seconds after which no other round begins."""
 
 
 class Missing(Exception):  # noqa: N818 (a finding that the table reports)
@@ -157,12 +159,14 @@ class Question(NamedTuple):
 
 def in_turns(questions: Sequence[Question], rounds: int) -> dict[str, list[Answer]]:
     """Answers by label: every question once in each round, until each has had so many quiet ones, or patience ends."""
+    started = time.monotonic()
     answers: dict[str, list[Answer]] = {question.label: [] for question in questions}
     for _ in range(PATIENCE * rounds):
-        if all(sum(answer["quiet"] for answer in found) >= rounds for found in answers.values()):
-            break
         for label, contestant, task, parameters in questions:
             answers[label].append(contestant.ask(task, **parameters))
+        enough = all(sum(answer["quiet"] for answer in found) >= rounds for found in answers.values())
+        if enough or time.monotonic() - started > LONGEST:
+            break
     return answers
 
 
