@@ -50,8 +50,13 @@ def gradients(
     if kernel is None:
         yield PlainGradients(network, generator, config)
         return
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        yield CompiledGradients(network, kernel, config, pool)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # what is left to it is small, and its threads would take cores from the kernel's
+    try:
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            yield CompiledGradients(network, kernel, config, pool)
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 class PlainGradients:
@@ -104,7 +109,8 @@ class CompiledGradients:
 
     def __call__(self, chunks: Sequence[Roll], position: Position) -> tuple[float, float]:
         """See `Gradients`."""
-        groups = [chunks[i : i + SEQUENCES_A_SHARD] for i in range(0, len(chunks), SEQUENCES_A_SHARD)]
+        n_groups = -(-len(chunks) // SEQUENCES_A_SHARD)
+        groups = [sorted(chunks, key=len)[i::n_groups] for i in range(n_groups)]  # of nearly equal length
         while len(self._shards) < len(groups):
             self._shards.append(self._new_shard())
         starts = [0, *accumulate(sum(map(len, group)) for group in groups)]
