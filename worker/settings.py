@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     webhook_private: bool = Field(False, description="webhooks may go to private addresses, and over plain HTTP")
 
     train_workers: int = Field(1, ge=0, le=64)
-    generate_workers: int = Field(1, ge=0, le=64)
+    generate_workers: int = Field(2, ge=0, le=64, description="two, so that one samples while the other takes a job")
     evaluate_workers: int = Field(1, ge=0, le=64)
 
     max_upload_bytes: int = Field(256 * MEBIBYTE, gt=0, description="whole request body")
