@@ -200,8 +200,8 @@ def clamped_pieces(compiled: Kernel, config: ModelConfig) -> tuple[np.ndarray, n
 @pytest.mark.parametrize("config", SIZES, ids=str)
 def test_all_instruction_sets_draw_the_same_clamped_samples_with_the_same_weights(config: ModelConfig) -> None:
     found = [clamped_pieces(compiled, config) for compiled in kernels()]
-    assert np.isfinite(found[0][1]).all()
     for pieces, log_weights in found:
+        assert np.isfinite(log_weights).all()
         assert (pieces == found[0][0]).all()
         assert (log_weights == found[0][1]).all()
 
