@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from model.config import PIANO, Sampling
 from model.errors import MidiError
 from model.midi_writer import ALL_NOTES_OFF
-from model.midi_writer import write_midi as write_midi  # noqa: PLC0414 (still looked for here)
 from model.pianoroll import Roll, frame_at_or_after, from_notes
 
 if TYPE_CHECKING:

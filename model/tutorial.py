@@ -18,7 +18,7 @@ from model.config import PIANO, ModelConfig, TrainingConfig
 from model.corpus import read_rolls
 from model.errors import CorpusError
 from model.kernel import best
-from model.midi import write_midi
+from model.midi_writer import write_midi
 from model.pianoroll import Roll
 from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import sampler

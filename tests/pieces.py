@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 
-from model.midi import write_midi
+from model.midi_writer import write_midi
 from model.pianoroll import Roll
 
 CHORDS = ((48, 52, 55), (53, 57, 60), (55, 59, 62), (48, 52, 55))

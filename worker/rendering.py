@@ -12,6 +12,7 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.artefact import from_bytes
 from model.audio import roll_wav
@@ -68,7 +69,7 @@ def midi_of(store: ArtefactStore, key: str) -> bytes:
         except NotFoundError:
             pass
     record = _single(store, key)
-    return _midi(record, _rolls(store, record)[_index(record)])
+    return _midi(record, _roll(store, record))
 
 
 def picture_of(store: ArtefactStore, key: str) -> bytes:
@@ -127,18 +128,20 @@ def zip_of(store: ArtefactStore, key: str) -> bytes:
         NotFoundError: there is no such generation.
     """
     record = piece_record(store, key)
-    rolls = _rolls(store, record)
+    packed = _packed(store, record)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for piece in pieces_of(record):
-            archive.writestr(zipfile.ZipInfo(f"{piece['id']}.mid", ZIP_TIME), _midi(piece, rolls[_index(piece)]))
+            archive.writestr(
+                zipfile.ZipInfo(f"{piece['id']}.mid", ZIP_TIME), _midi(piece, _unpacked(packed[_index(piece)], piece))
+            )
     return buffer.getvalue()
 
 
 def frames_of(store: ArtefactStore, record: dict[str, Any]) -> list[list[int]]:
     """The sounding MIDI notes of each frame of a piece, by its record."""
     low, _ = _range(record)
-    return [(frame.nonzero()[0] + low).tolist() for frame in _rolls(store, record)[_index(record)]]
+    return [(frame.nonzero()[0] + low).tolist() for frame in _roll(store, record)]
 
 
 def _log_likelihood(store: ArtefactStore, record: dict[str, Any]) -> float | None:
@@ -164,7 +167,7 @@ def _kept(
     try:
         return store.file(GENERATION, generation, name)
     except NotFoundError:
-        data = make(record, _rolls(store, record)[_index(record)])
+        data = make(record, _roll(store, record))
     store.write_file(GENERATION, generation, name, data)
     store.sweep(GENERATION, generation)  # it may have been deleted in the meantime
     return data
@@ -182,13 +185,23 @@ def _index(record: dict[str, Any]) -> int:
     return int(record["id"].partition("-")[2] or 0)
 
 
-def _rolls(store: ArtefactStore, record: dict[str, Any]) -> list[Roll]:
-    """The rolls of all pieces of the record's generation, each (length, n_visible)."""
-    low, high = _range(record)
-    cells = record["length"] * (high - low)
+def _packed(store: ArtefactStore, record: dict[str, Any]) -> NDArray[np.uint8]:
+    """The rolls of all pieces of the record's generation, a bit a cell: a row for each."""
     bits = np.frombuffer(store.file(GENERATION, record["id"].partition("-")[0], "piece.roll"), np.uint8)
-    rows = np.unpackbits(bits.reshape(-1, -(-cells // 8)), axis=1, count=cells).view(np.bool_)
-    return list(rows.reshape(len(rows), record["length"], high - low))
+    low, high = _range(record)
+    return bits.reshape(-1, -(-record["length"] * (high - low) // 8))
+
+
+def _unpacked(bits: NDArray[np.uint8], record: dict[str, Any]) -> Roll:
+    """A roll (length, n_visible) from its bits."""
+    low, high = _range(record)
+    cells = np.unpackbits(bits, count=record["length"] * (high - low))
+    return cells.view(np.bool_).reshape(record["length"], high - low)
+
+
+def _roll(store: ArtefactStore, record: dict[str, Any]) -> Roll:
+    """The roll (length, n_visible) of a piece, by its record; those beside it stay packed."""
+    return _unpacked(_packed(store, record)[_index(record)], record)
 
 
 def _midi(record: dict[str, Any], roll: Roll) -> bytes:
@@ -227,7 +240,7 @@ def _given(store: ArtefactStore, record: dict[str, Any]) -> Roll:
     given[: record.get("primer_length", 0)] = True
     if record.get("keep"):
         bits = np.frombuffer(store.file(GENERATION, record["id"].partition("-")[0], "kept.roll"), np.uint8)
-        given[:] = np.unpackbits(bits, count=given.size).view(np.bool_).reshape(given.shape)
+        given[:] = _unpacked(bits, record)
     return given
 
 

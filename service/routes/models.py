@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
 
 import service.ids  # noqa: F401 (paths below speak of models)
 from service.corpus_jobs import body, read_corpus_job, summary
@@ -50,23 +51,15 @@ IMPORT_BODY = {
         },
     }
 }
-DESCRIBE_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": Description.model_json_schema(),
-                "example": {"name": "reels", "description": "Fiddle tunes, 200 hidden units"},
-            }
-        },
-    }
-}
-DEFAULT_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": DefaultModel.model_json_schema(), "example": {"model": "reels"}}},
-    }
-}
+
+
+def _json_body(params: type[BaseModel], example: dict[str, str]) -> dict[str, Any]:
+    content = {"schema": params.model_json_schema(), "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+DESCRIBE_BODY = _json_body(Description, {"name": "reels", "description": "Fiddle tunes, 200 hidden units"})
+DEFAULT_BODY = _json_body(DefaultModel, {"model": "reels"})
 EVALUATE_BODY = body(EvaluateParams, EvaluateRequest, {"corpus": "01M87VP8Z3QBY8M9EE4ZPRSQBN", "frames": 5000})
 
 
