@@ -9,6 +9,7 @@ class JobOptions(TypedDict, total=False):
 
     deadline: float
     webhook: str
+    metadata: dict[str, str]
 
 
 class GenerateOptions(JobOptions, total=False):

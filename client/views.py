@@ -45,6 +45,7 @@ class Job(View):
     progress: Progress | None = None
     result: dict[str, Any] | None = None
     problem: Problem | None = None
+    metadata: dict[str, str] = {}
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None

@@ -60,7 +60,8 @@ class Submitter:
             ParameterError: `webhook` may not be told, or the idempotency key belongs to another request.
             QueueFullError: too many jobs are waiting.
         """
-        terms = Terms(asked.deadline, _webhook(asked, self._settings), self._claim(asked, files))
+        webhook = _webhook(asked, self._settings)
+        terms = Terms(asked.deadline, webhook, asked.metadata, self._claim(asked, files))
         params = job.model_dump(mode="json", exclude_none=True)
         return self._broker.submit(kind, params, max_queued=self._settings.max_queued, terms=terms)
 

@@ -56,6 +56,7 @@ SCAN = 100
 SCANS_A_PAGE = 50  # a filter that hardly anything passes must not read the whole history in one request
 
 NO_TERMS = Terms()
+NO_METADATA: Mapping[str, str] = {}
 WORKERS = "rnnrbm:workers"
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 EVENT_ID = re.compile(r"\d{1,18}-\d{1,18}")
@@ -152,7 +153,12 @@ class Broker:
 
     @redis_errors()
     def jobs(
-        self, after: str | None, limit: int, kind: Kind | None = None, status: Status | None = None
+        self,
+        after: str | None,
+        limit: int,
+        kind: Kind | None = None,
+        status: Status | None = None,
+        metadata: Mapping[str, str] = NO_METADATA,
     ) -> tuple[list[JobView], str | None]:
         """Jobs newest first, at most `limit` after the id `after`, and the cursor of what follows.
 
@@ -163,6 +169,8 @@ class Broker:
             ids = self._ids(after)
             for view in self._present(ids):
                 if kind not in (None, view.kind) or status not in (None, view.status):
+                    continue
+                if not metadata.items() <= view.metadata.items():
                     continue
                 if len(page) == limit:
                     return page, page[-1].id

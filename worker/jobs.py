@@ -16,11 +16,13 @@ from model.likelihood import piece_log_likelihood
 from model.midi_writer import write_midi
 from model.pianoroll import count_notes
 from model.sampler import OnStep, Sampler
-from worker.context import Interrupted, current_context
+from worker.context import Interrupted, JobContext, current_context
 from worker.given import clamp_of, kept_of, particles_of, primer_of
 from worker.protocol import GenerateJob, Outcome, Status
 from worker.runtime import Runtime, job
 from worker.store import GENERATION, now
+
+PROGRESS_SECONDS = 0.5
 
 
 @job
@@ -29,13 +31,10 @@ def generate(params: dict[str, Any], runtime: Runtime) -> Outcome:
     wanted = GenerateJob.model_validate(params)
     context = current_context()
     sampler = runtime.cache.get(wanted.model)
-
-    def on_step(_step: int) -> bool:
-        return context.stop_requested() is not None
-
+    total = wanted.n * (wanted.length - wanted.primer_length)
     started = time.perf_counter()
     try:
-        rolls = _sample(sampler, wanted, on_step)
+        rolls = _sample(sampler, wanted, _watched_by(context, total))
     except Stopped as stop:
         if context.stop_requested() == "shutdown":
             raise Interrupted from stop
@@ -51,6 +50,20 @@ def generate(params: dict[str, Any], runtime: Runtime) -> Outcome:
     work = runtime.work(round(time.perf_counter() - started, 4))
     result = {"generation": context.job_id, "seed": wanted.seed, "n": wanted.n, **work}
     return Outcome(status=Status.SUCCEEDED, result=result)
+
+
+def _watched_by(context: JobContext, total: int) -> OnStep:
+    """Tells the job's followers now and then how many frames are done, of `total`; most pieces are done before."""
+    told = time.monotonic()
+
+    def on_step(step: int) -> bool:
+        nonlocal told
+        if time.monotonic() - told >= PROGRESS_SECONDS:
+            context.report(step, total, {})
+            told = time.monotonic()
+        return context.stop_requested() is not None
+
+    return on_step
 
 
 def _sample(sampler: Sampler, wanted: GenerateJob, on_step: OnStep) -> Frames:

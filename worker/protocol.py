@@ -46,6 +46,11 @@ FUNCTIONS = {
 }
 
 
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^:]*$")]
+Metadata = Annotated[dict[MetadataKey, Annotated[str, Field(max_length=512)]], Field(max_length=16)]
+"""What a user notes on a job. A key has no colon, so that KEY:VALUE can be looked for."""
+
+
 class Status(StrEnum):
     """States of a job as its user sees them."""
 
@@ -94,6 +99,7 @@ class JobView(BaseModel):
     result: dict[str, Any] | None = None
     problem: Problem | None = None
     seed: int | None = None
+    metadata: dict[str, str] = {}
     deadline: datetime | None = None
     created_at: datetime
     started_at: datetime | None = None
@@ -115,6 +121,9 @@ class WorkerView(BaseModel):
     queue: str
     pid: int
     device: str
+    """`cpu`, or `cuda:N` with N counted among the GPUs of its machine."""
+    device_name: str = ""
+    """Of the processor or the card."""
     kernel: str
 
 
@@ -159,6 +168,9 @@ class JobOptions(BaseModel):
     )
     webhook: HttpUrl | None = Field(
         None, description="URL that is told of the job's end, signed as Standard Webhooks; it must be public"
+    )
+    metadata: Metadata | None = Field(
+        None, description="up to 16 notes of yours, that come back with the job; keys have no colon"
     )
 
 

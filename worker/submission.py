@@ -27,11 +27,13 @@ class Terms:
     Args:
         deadline: seconds after which the job is of no use.
         webhook: URL to tell of the job's end.
+        metadata: the user's own notes.
         claim: the request's idempotency key.
     """
 
     deadline: float | None = None
     webhook: str | None = None
+    metadata: dict[str, str] | None = None
     claim: Claim | None = None
 
 
@@ -70,4 +72,6 @@ def _meta(kind: Kind, params: dict[str, Any], terms: Terms) -> dict[str, Any]:
         meta["seed"] = params["seed"]
     if terms.deadline is not None:
         meta["deadline"] = time.time() + terms.deadline
+    if terms.metadata:
+        meta["metadata"] = terms.metadata
     return meta

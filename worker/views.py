@@ -46,6 +46,7 @@ def view_of(job: Job, returned: Any = None, exception: str | None = None) -> Job
         result=outcome.result or None if outcome else None,
         problem=problem,
         seed=job.meta.get("seed"),
+        metadata=job.meta.get("metadata", {}),
         deadline=job.meta.get("deadline"),
         created_at=job.created_at,
         # RQ keeps the times of an earlier run in a job that waits for the next one.

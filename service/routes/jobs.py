@@ -5,12 +5,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import Field
 
 from service.deps import After, BrokerDep, Limit
 from service.schemas import Page
 from worker.protocol import JobView, Kind, Status
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+Notes = Annotated[
+    list[Annotated[str, Field(pattern="^[^:]{1,64}:", max_length=64 + 1 + 512)]],
+    Query(description="KEY:VALUE, of the job's `metadata`; several: all of them", examples=[["run:7"]]),
+]
 
 
 @router.get("", operation_id="list_jobs")
@@ -20,9 +27,11 @@ def list_jobs(
     limit: Limit = 50,
     kind: Annotated[Kind | None, Query()] = None,
     status: Annotated[Status | None, Query()] = None,
+    metadata: Notes = [],  # noqa: B006 (FastAPI copies it)
 ) -> Page[JobView]:
     """All jobs, newest first."""
-    views, cursor = broker.jobs(after, limit, kind=kind, status=status)
+    notes = dict(note.split(":", 1) for note in metadata)
+    views, cursor = broker.jobs(after, limit, kind=kind, status=status, metadata=notes)
     return Page(items=views, next=cursor)
 
 

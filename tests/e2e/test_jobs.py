@@ -1,6 +1,7 @@
 """Jobs over HTTP: the same request twice, waiting, following, deadlines, lists."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -94,6 +95,49 @@ def test_a_queued_job_does_not_start_after_its_deadline(server: Server) -> None:
 def test_who_waits_for_a_piece_learns_that_its_deadline_passed(server: Server) -> None:
     body = {"length": 20_000, "gibbs_steps": 250, "deadline": 0.5}
     assert "deadline" in check(server.http.post("/generate", json=body), 504)["detail"]
+
+
+def test_notes_come_back_with_a_job_and_find_it(server: Server) -> None:
+    notes = {"run": uuid4().hex, "for": "Ann: and Bo"}
+    corpus = server.http.post("/corpora", files=[("files", ("a.mid", midi_file()))]).json()["id"]
+    evaluation = {"corpus": corpus, "metadata": notes, "temperatures": 2, "frames": 1, "pieces": 0}
+    jobs = [
+        server.http.post("/generate", json={"length": 5, "metadata": notes}, headers={"Prefer": "wait=0"}).json(),
+        train(server, epochs=1, metadata=notes).json(),
+        server.http.post("/models/nottingham/evaluate", json=evaluation).json(),
+    ]
+    train(server, epochs=1, metadata={**notes, "for": "Bo"})
+    assert [job["metadata"] for job in jobs] == [notes] * 3
+    query = [("metadata", f"{key}:{value}") for key, value in notes.items()]
+    found = server.http.get("/jobs", params=query).json()["items"]  # type: ignore[arg-type]
+    assert [job["id"] for job in found] == [job["id"] for job in jobs[::-1]]
+    end = server.http.get(f"/jobs/{jobs[1]['id']}/events").text
+    assert json.loads(end.rsplit("data: ", 1)[1].partition("\n")[0])["metadata"] == notes
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"": "x"}, {"a:b": "x"}, {"k" * 65: "x"}, {"k": "x" * 513}, {"k": 1}, {str(i): "" for i in range(17)}]
+)
+def test_notes_are_few_and_short(server: Server, metadata: dict[str, object]) -> None:
+    assert "metadata" in check(server.http.post("/generate", json={"metadata": metadata}), 422)["detail"]
+    check(server.http.get("/jobs", params={"metadata": "no colon"}), 422)
+
+
+def test_how_far_a_long_filling_in_is_can_be_followed(server: Server) -> None:
+    config = {"keep": [{"pitches": [60, 109]}], "gibbs_steps": 120, "n": 4}
+    response = server.http.post(
+        "/generate",
+        files={"source": ("tune.mid", midi_file(bars=16))},
+        data={"config": json.dumps(config)},
+        headers={"Prefer": "respond-async", "Accept": "application/zip"},
+    )
+    events = server.http.get(f"{response.headers['location']}/events").text
+    steps = [json.loads(found) for found in re.findall(r"event: progress\ndata: (.*)", events)]
+    assert steps
+    assert {step["total"] for step in steps} == {4 * 128}
+    assert all(0 <= step["step"] <= 4 * 128 for step in steps)
+    assert [step["step"] for step in steps] == sorted(step["step"] for step in steps)
+    assert server.http.get(response.headers["location"]).json()["progress"] == steps[-1]
 
 
 def test_lists_can_be_filtered_and_paged(server: Server) -> None:
