@@ -4,21 +4,45 @@ import re
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Header
+from fastapi import Depends, Header, Request
 
 from service.problems import ProblemError
 
-Accept = Annotated[str | None, Header(include_in_schema=False)]
-"""The header; /openapi.json lists the media types of an answer instead, as OpenAPI wants it."""
+_PREFERENCE = re.compile(r'((?:[^",;]|"[^"]*"?)*)(?:;(?:[^",]|"[^"]*"?)*)?(?:,|$)')
+"""Up to a comma outside of quotes; its group leaves out the parameters, which no preference here has."""
 
 
-def choose_media_type(accept: str | None, offered: Sequence[str]) -> str:
-    """The offered type that `accept` likes best; the first offered one where it does not care.
+async def _accept(request: Request) -> list[str]:
+    return request.headers.getlist("accept")
+
+
+async def _prefer(
+    request: Request,
+    prefer: Annotated[  # noqa: ARG001 (described to /openapi.json; it has no word for a header of several lines)
+        str | None,
+        Header(
+            description="RFC 7240: respond-async, or wait=SECONDS; what is not understood counts as absent",
+            examples=["wait=10", "respond-async"],
+        ),
+    ] = None,
+) -> list[str]:
+    return request.headers.getlist("prefer")
+
+
+Accept = Annotated[list[str], Depends(_accept)]
+"""The header's lines; /openapi.json lists the media types of an answer instead, as OpenAPI wants it."""
+Prefer = Annotated[list[str], Depends(_prefer)]
+"""The header's lines."""
+
+
+def choose_media_type(accept: Sequence[str], offered: Sequence[str]) -> str:
+    """The offered type that the lines of `accept` like best; the first offered one where they do not care.
 
     Raises:
         ProblemError: 406, none is acceptable.
     """
-    ranges = [_parse(part) for part in (accept or "*/*").split(",") if part.strip()]
+    said = ",".join(accept)
+    ranges = [_parse(part) for part in (said.strip() or "*/*").split(",") if part.strip()]
     best, best_quality = None, 0.0
     for media_type in offered:
         matching = [(specificity, q) for kind, q, specificity in ranges if _matches(kind, media_type)]
@@ -26,7 +50,7 @@ def choose_media_type(accept: str | None, offered: Sequence[str]) -> str:
         if quality > best_quality:
             best, best_quality = media_type, quality
     if best is None:
-        raise ProblemError(406, f"this can be had as {', '.join(offered)}; Accept was {accept!r}")
+        raise ProblemError(406, f"this can be had as {', '.join(offered)}; Accept was {said!r}")
     return best
 
 
@@ -45,11 +69,19 @@ def _matches(kind: str, media_type: str) -> bool:
     return kind == media_type
 
 
-def preferred_wait(prefer: str | None, longest: float) -> tuple[float, str | None]:
-    """Seconds to wait for a result, at most `longest`, and the preference that was applied, if any."""
-    if prefer and (match := re.search(r"(?:^|,)\s*wait\s*=\s*\"?(\d+)", prefer, re.IGNORECASE)):
-        seconds = min(float(match[1]), longest)
+def preferred_wait(prefer: Sequence[str], longest: float) -> tuple[float, str | None]:
+    """Seconds to wait for a result, at most `longest`, and the preference that was applied, if any.
+
+    `prefer` are the header's lines, which are as one. What cannot be read counts as absent, as RFC 7240 has it, and of
+    a preference that is there twice the first.
+    """
+    said: dict[str, str] = {}
+    for preference in _PREFERENCE.findall(",".join(prefer)):
+        name, _, value = preference.partition("=")
+        said.setdefault(name.strip().lower(), value.strip().strip('"'))
+    if re.fullmatch(r"[0-9]+", said.get("wait", "")):
+        seconds = min(float(said["wait"]), longest)
         return seconds, f"wait={seconds:g}"
-    if prefer and re.search(r"(^|,)\s*respond-async\s*($|[,;])", prefer, re.IGNORECASE):
+    if said.get("respond-async") == "":
         return 0.0, "respond-async"
     return longest, None

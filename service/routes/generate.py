@@ -3,12 +3,12 @@
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.deps import BrokerDep, SettingsDep, StoreDep
 from service.jobs import SubmitDep, accepted, problem_of
-from service.negotiation import Accept, choose_media_type, preferred_wait
+from service.negotiation import Accept, Prefer, choose_media_type, preferred_wait
 from service.piece_request import BODY, PieceRequest, read_piece_request
 from service.pieces import BINARY, FORMS, FORMS_OF_SEVERAL, JSON, WAV, answer
 from service.schemas import GenerationDetail
@@ -40,8 +40,8 @@ async def generate(
     broker: BrokerDep,
     submit_job: SubmitDep,
     store: StoreDep,
-    accept: Accept = None,
-    prefer: Annotated[str | None, Header()] = None,
+    accept: Accept,
+    prefer: Prefer,
 ) -> Response:
     """Generate a piece and answer with it: MIDI by default, other forms by `Accept`.
 

@@ -64,7 +64,7 @@ def archive(generation_id: str, store: StoreDep) -> Response:
 @router.get(
     "/{generation_id:id}", operation_id="get_generation", response_model=GenerationDetail, responses=_answer(*OTHERS)
 )
-def get(generation_id: str, store: StoreDep, accept: Accept = None) -> Response:
+def get(generation_id: str, store: StoreDep, accept: Accept) -> Response:
     """The piece with its frames; as MIDI, picture or audio by `Accept`."""
     return render(store, generation_id, choose_media_type(accept, (JSON, *OTHERS)))
 
