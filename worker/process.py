@@ -23,7 +23,7 @@ def work(settings: Settings, kind: Kind) -> None:
     load(kind)
     broker = Broker(settings.redis_url, retries=PATIENT)
     with redis_errors():
-        worker = WarmWorker(broker, kind, device=runtime.device, kernel=runtime.kernel)
+        worker = WarmWorker(broker, kind, place=runtime.place, kernel=runtime.kernel)
         gc.freeze()  # no collection has to look through what is loaded
         gc.enable()
         worker.work(logging_level="WARNING")

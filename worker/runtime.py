@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from importlib import import_module
 from typing import Any
 
-from model.device import choose
+from model.device import Device, claim, processor
 from model.errors import ConfigError, ModelError
 from model.kernel import Kernel, best
 from worker.cache import ModelCache
@@ -28,6 +28,8 @@ class Runtime:
     compiled: Kernel | None
     """None: PyTorch does the work."""
     cache: ModelCache
+    place: Device = field(default_factory=lambda: Device("cpu", processor()))
+    """The device as its user knows it; `device` is what PyTorch calls it here."""
 
     @property
     def kernel(self) -> str:
@@ -36,7 +38,7 @@ class Runtime:
 
     def work(self, seconds: float) -> dict[str, Any]:
         """What a job's result says of the work."""
-        return {"device": self.device, "kernel": self.kernel, "seconds": seconds}
+        return {"device": self.place.label, "device_name": self.place.name, "kernel": self.kernel, "seconds": seconds}
 
 
 _runtime: Runtime | None = None
@@ -50,16 +52,17 @@ def prepare(kind: Kind, settings: Settings) -> Runtime:
     """
     global _runtime  # noqa: PLW0603 (one process, one runtime: jobs are plain functions called by name)
     try:
-        device = choose(settings.device)
+        place = claim(settings.device)
     except ConfigError as error:
         raise StartError(str(error)) from error
+    device = place.torch
     compiled = best() if device == "cpu" and settings.kernel == "auto" else None
     if compiled is None:
         _limit_torch(kind)
     elif kind is not Kind.GENERATE:
         os.nice(TRAINING_NICENESS)  # it takes all cores, and requests are to be answered while it does
     store = ArtefactStore(settings.data)
-    _runtime = Runtime(store, device, compiled, ModelCache(store, device, compiled))
+    _runtime = Runtime(store, device, compiled, ModelCache(store, device, compiled), place)
     return _runtime
 
 

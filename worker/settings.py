@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     train_workers: int = Field(1, ge=0, le=64)
     generate_workers: int = Field(2, ge=0, le=64, description="two, so that one samples while the other takes a job")
     evaluate_workers: int = Field(1, ge=0, le=64)
+    cpu_workers: bool | None = Field(
+        None, description="workers on the CPU beside those on GPUs; by default where the device is `auto`"
+    )
 
     max_upload_bytes: int = Field(256 * MEBIBYTE, gt=0, description="whole request body")
     max_unpacked_bytes: int = Field(1024 * MEBIBYTE, gt=0, description="all files of one upload, unzipped")

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 
 from worker.broker import Broker
+from worker.devices import posts
 from worker.embedded import EmbeddedServer
 from worker.errors import BrokerError, StartError
-from worker.protocol import Kind
 from worker.settings import Settings
 
 TICK_SECONDS = 0.1
@@ -44,18 +44,16 @@ class Child:
 
 
 def default_children(settings: Settings, url: str) -> list[Child]:
-    """The workers and the API, with the settings and the server's URL in their environment."""
+    """The workers and the API, with the settings and the server's URL in their environment.
+
+    Raises:
+        StartError: the device asked for is not there.
+    """
     environment = child_environment(settings, url)
     command = [sys.executable, "-m", "worker.cli"]
-    counts = {
-        Kind.GENERATE: settings.generate_workers,
-        Kind.TRAIN: settings.train_workers,
-        Kind.EVALUATE: settings.evaluate_workers,
-    }
     workers = [
-        Child(f"{kind} worker {number}", [*command, "worker", kind], WORKER, environment)
-        for kind, count in counts.items()
-        for number in range(1, count + 1)
+        Child(post.name, [*command, "worker", post.kind], WORKER, {**environment, "RNNRBM_DEVICE": post.device})
+        for post in posts(settings)
     ]
     return [*workers, Child("api", [*command, "api"], API, environment)]
 
@@ -74,7 +72,8 @@ def serve(settings: Settings, children: Callable[[Settings, str], list[Child]] =
     """Run everything until SIGTERM or SIGINT, then stop all of it.
 
     Raises:
-        StartError: the port is taken, the embedded server cannot be started, or a child refuses its settings.
+        StartError: the port is taken, the device asked for is not there, the embedded server cannot be started, or a
+            child refuses its settings.
     """
     with stop_signals() as stopping:
         check_port(settings.host, settings.port)

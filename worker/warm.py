@@ -25,6 +25,7 @@ from rq.queue import Queue
 from rq.utils import now
 from rq.worker import SimpleWorker, WorkerStatus
 
+from model.device import Device
 from worker.broker import HEARTBEAT_TTL, SERIALIZER, Broker, JobQueue
 from worker.context import Interrupted, JobContext, Stop, performing
 from worker.errors import BrokerError
@@ -121,7 +122,7 @@ class WarmWorker(SimpleWorker):
 
     max_connection_wait_time = 5.0
 
-    def __init__(self, broker: Broker, kind: Kind, *, device: str, kernel: str) -> None:
+    def __init__(self, broker: Broker, kind: Kind, *, place: Device, kernel: str) -> None:
         super().__init__(
             [QUEUES[kind]],
             name=f"{kind}-{uuid4().hex}",  # never used twice: a name stays taken for minutes after a SIGKILL
@@ -133,10 +134,18 @@ class WarmWorker(SimpleWorker):
             maintenance_interval=3,
         )
         self._broker = broker
+        self._place = place
         self._stopping = threading.Event()
         self._left = threading.Event()
         self._beats = threading.Thread(target=self._beat_until_left, name="heartbeat", daemon=True)
-        self._view = WorkerView(name=self.name, queue=QUEUES[kind], pid=os.getpid(), device=device, kernel=kernel)
+        self._view = WorkerView(
+            name=self.name,
+            queue=QUEUES[kind],
+            pid=os.getpid(),
+            device=place.label,
+            device_name=place.name,
+            kernel=kernel,
+        )
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -147,7 +156,7 @@ class WarmWorker(SimpleWorker):
         self._broker.beat(self._view)
         self._beats.start()
         threading.Thread(target=self._exit_when_late, name="grace", daemon=True).start()
-        logger.info("worker %s is ready on %s (%s)", self.name, self._view.device, self._view.kernel)
+        logger.info("worker %s is ready on %s (%s)", self.name, self._place, self._view.kernel)
 
     def teardown(self) -> None:
         """Leave, so that nobody waits for the heart to stop."""

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from model import device
 from worker.broker import Broker
 from worker.context import Interrupted, current_context
 from worker.main import configure_logging
@@ -24,7 +25,11 @@ def generate(params: dict[str, Any]) -> dict[str, Any]:
         raise RuntimeError(params["error"])
     if "meet" in params:
         _meet(Path(params["meet"]), params["guests"])
-    return Outcome(status=Status.SUCCEEDED, result={"params": params, "pid": os.getpid()}).model_dump(mode="json")
+    return Outcome(status=Status.SUCCEEDED, result={"params": params, **_me()}).model_dump(mode="json")
+
+
+def _me() -> dict[str, Any]:
+    return {"pid": os.getpid(), "visible": os.environ.get(device.VISIBLE)}
 
 
 def _meet(place: Path, guests: int) -> None:
@@ -55,7 +60,16 @@ def train(params: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     configure_logging("INFO")
     url, kind = sys.argv[1:]
-    WarmWorker(Broker(url), Kind(kind), device="cpu", kernel="test").work(logging_level="WARNING")
+    WarmWorker(Broker(url), Kind(kind), place=_place(), kernel="test").work(logging_level="WARNING")
+
+
+def _place() -> device.Device:
+    """What `RNNRBM_DEVICE` asks for; these jobs need no PyTorch, so it does not matter what that is built for."""
+    asked = os.environ.get("RNNRBM_DEVICE", "cpu")
+    if asked == "cpu":
+        return device.Device("cpu", "a test")
+    device.cuda_version = lambda: "13.0"
+    return device.claim(asked)
 
 
 if __name__ == "__main__":
