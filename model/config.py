@@ -37,6 +37,10 @@ class ModelConfig:
     pitch_range: tuple[int, int] = PIANO
     dt: float | None = 0.3
     steps_per_beat: int | None = None
+    tonality: Literal["own", "common"] = "own"
+    """The key of what it reads: as written, or moved to C major or C minor."""
+    learn_u0: bool = False
+    """Whether the first recurrent state is a parameter, `u0`; otherwise it is 0."""
 
     def __post_init__(self) -> None:
         low, high = self.pitch_range
@@ -46,6 +50,8 @@ class ModelConfig:
             raise ConfigError(f"unknown kind of model {self.kind!r}")
         if self.n_hidden < 1 or self.n_hidden_recurrent < 1:
             raise ConfigError("a model needs at least one hidden and one recurrent unit")
+        if self.tonality not in ("own", "common"):
+            raise ConfigError(f"unknown tonality {self.tonality!r}: it is own or common")
         _ = self.sampling
 
     @property
@@ -80,6 +86,10 @@ class TrainingConfig:
 
     epochs: int = 200
     lr: float = 0.001
+    lr_rbm: float | None = None
+    """Step size of W, bv and bh, where it is not `lr` too."""
+    momentum: float = 0.0
+    """Nesterov's, of `sgd`."""
     batch_size: int = 100
     """Frames of a subsequence (the tutorial's name)."""
     n_parallel: int = 1
@@ -93,6 +103,8 @@ class TrainingConfig:
     optimizer: Literal["sgd", "adam"] = "sgd"
     schedule: Literal["constant", "cosine"] = "constant"
     """Cosine: a short warm-up, then down to a hundredth, once for each stage."""
+    rbm_pretraining: int = 0
+    """Updates, before all else, in which the RBM alone learns the frames in no order."""
     pretraining: float = 0.0
     """Share of the epochs, first, in which the recurrence learns to predict frames by cross-entropy."""
     initialization: Literal["tutorial", "scaled", "model"] = "tutorial"
@@ -101,6 +113,14 @@ class TrainingConfig:
     """Share of sounding notes that the recurrence does not hear in training."""
     clip_norm: float | None = None
     """Longest gradient; longer ones are shortened."""
+    transpose: int = 0
+    """Each piece is moved by up to so many semitones either way, anew in each epoch."""
+    average: float | None = None
+    """Decay of the mean of the parameters over updates, which is then what is validated and kept."""
+    validation: float = 0.0
+    """Share of the pieces that is held out to choose the best epoch by."""
+    patience: int | None = None
+    """Epochs without a better one on what is held out, after which the training ends."""
     seed: int = 0
 
     @property
