@@ -1,6 +1,6 @@
 """What an RNN-RBM says of the frames of a piece before it hears them: the biases of every frame's RBM.
 
-Free of torch where the compiled kernel is there.
+Free of torch.
 """
 
 from collections.abc import Sequence
@@ -39,10 +39,11 @@ class Conditionals:
 def conditionals(parameters: Parameters, rolls: Sequence[Roll], kernel: Kernel | None) -> Conditionals:
     """The conditionals of all frames of some pieces (T_i, n_visible), one piece after another.
 
-    Those of a frame depend on the frames of its piece before it only. Without a kernel PyTorch computes them.
+    Those of a frame depend on the frames of its piece before it only. NumPy computes them where there is no kernel, and
+    from a first state that was learned, as the kernel begins from 0.
     """
     v = np.concatenate(rolls)
-    if kernel is None:
+    if kernel is None or parameters.config.learn_u0:
         bv, bh = _plain_biases(parameters, rolls)
     else:
         bv, bh = kernel.conditionals(parameters, v, np.cumsum([0, *map(len, rolls)]))
@@ -50,12 +51,8 @@ def conditionals(parameters: Parameters, rolls: Sequence[Roll], kernel: Kernel |
 
 
 def _plain_biases(parameters: Parameters, rolls: Sequence[Roll]) -> tuple[Array, Array]:
-    import torch  # noqa: PLC0415 (a second, which the compiled kernel does without)
-
-    from model.rnn_rbm import RnnRbmNetwork  # noqa: PLC0415
-
-    network = RnnRbmNetwork.from_parameters(parameters)
-    pieces = [torch.from_numpy(roll).to(network.W)[:, None] for roll in rolls if len(roll)]  # (T_i, 1, n_visible)
-    with torch.no_grad():
-        bv, bh = zip(*map(network.biases_of, pieces), strict=True)
-    return torch.cat(bv)[:, 0].numpy(), torch.cat(bh)[:, 0].numpy()
+    u = np.concatenate([parameters.states(roll)[: len(roll)] for roll in rolls])  # u_{t-1} of each frame
+    arrays = parameters.arrays
+    bv: Array = arrays["bv"] + u @ arrays["Wuv"]
+    bh: Array = arrays["bh"] + u @ arrays["Wuh"]
+    return bv, bh

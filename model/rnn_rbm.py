@@ -4,7 +4,7 @@ Boulanger-Lewandowski, Bengio and Vincent, "Modeling Temporal Dependencies in Hi
 (ICML 2012), equations 8 to 11, with the parameter names of the deeplearning.net tutorial:
 
     bv_t = bv + u_{t-1} Wuv         bh_t = bh + u_{t-1} Wuh         p(v_t | v_<t) = RBM(W, bv_t, bh_t)
-    u_t  = tanh(bu + v_t Wvu + u_{t-1} Wuu)                         u_0 = 0
+    u_t  = tanh(bu + v_t Wvu + u_{t-1} Wuu)                         u_0 = 0, or learned
 
 The state depends on the data only, never on samples of the RBM. In training all states are therefore computed
 first and one Gibbs chain then runs over all frames at once. Shapes: T frames, B sequences, time first.
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from model.config import ModelConfig
-from model.parameters import NAMES, Parameters
+from model.parameters import Parameters, shapes
 
 
 class RnnRbmNetwork(nn.Module):
@@ -42,6 +42,8 @@ class RnnRbmNetwork(nn.Module):
         self.Wvu = normal(n_visible, n_recurrent, 0.0001)
         self.Wuu = normal(n_recurrent, n_recurrent, 0.0001)
         self.bu = nn.Parameter(torch.zeros(n_recurrent))
+        if config.learn_u0:
+            self.u0 = nn.Parameter(torch.zeros(n_recurrent))
 
     def initialize_scaled(self, generator: torch.Generator) -> None:
         """Other initial values: a recurrence that remembers, and the tutorial's small W, so that a chain mixes."""
@@ -58,11 +60,13 @@ class RnnRbmNetwork(nn.Module):
 
     def to_parameters(self) -> Parameters:
         """The parameters as they are now; on the CPU the arrays share the network's memory."""
-        arrays = {name: getattr(self, name).detach().cpu().contiguous().numpy() for name in NAMES}
+        arrays = {name: getattr(self, name).detach().cpu().contiguous().numpy() for name in shapes(self.config)}
         return Parameters(self.config, arrays)
 
     def initial_state(self, n_sequences: int) -> Tensor:
-        """u_0 = 0, shape (B, n_hidden_recurrent)."""
+        """u_0, shape (B, n_hidden_recurrent): 0 where it is not learned."""
+        if self.config.learn_u0:
+            return self.u0.expand(n_sequences, -1)
         return self.bu.new_zeros(n_sequences, self.config.n_hidden_recurrent)
 
     def conditional_biases(self, u: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model.errors import Stopped
 from model.infilling import PARTICLES, LogWeights, fill_in, penalties
 from model.kernel import Clamp, Frames, Kernel, stream_of
-from model.parameters import Parameters
+from model.parameters import Array, Parameters
 from model.pianoroll import Roll
 
 OnStep = Callable[[int], bool]
@@ -109,10 +109,10 @@ class CompiledSampler:
         n_frames = self._slice(gibbs_steps * PIECES_AT_ONCE)
         start = 0 if primer is None else len(primer)
         rolls = np.empty((len(seeds), start + length, config.n_visible), np.bool_)
-        state = np.zeros(config.n_hidden_recurrent, np.float32)
+        state = self.parameters.u0
         if primer is not None:
             rolls[:, :start] = primer
-            state = self._kernel.state_after(self.parameters, rolls[0, :start])
+            state = self._state_after(rolls[0, :start])
 
         def sample(index: int, report: Report) -> None:
             pieces = groups[index]
@@ -156,6 +156,12 @@ class CompiledSampler:
         _perform(sample, len(seeds), on_step)
         return rolls
 
+    def _state_after(self, primer: Roll) -> Array:
+        if self.parameters.config.learn_u0:  # the kernel begins from 0
+            state: Array = self.parameters.states(primer)[-1]
+            return state
+        return self._kernel.state_after(self.parameters, primer)
+
     def _slice(self, steps: int) -> int:
         """Frames between two looks at `on_step`, if one takes that many Gibbs steps."""
         config = self.parameters.config
@@ -171,7 +177,7 @@ class _CompiledParticles:
         self._parameters = parameters
         self._kernel = kernel
         self._streams = np.array([stream_of(seed, particle) for particle in range(n)], np.uint64)
-        self._states = np.zeros((n, parameters.config.n_hidden_recurrent), np.float32)
+        self._states = np.tile(parameters.u0, (n, 1))
         self._gibbs_steps = gibbs_steps
         self._temperature = temperature
 

@@ -54,6 +54,20 @@ def test_a_piece_has_the_length_asked_for(network: RnnRbmNetwork, generate: Gene
     assert generate(network, 7, seed=0).dtype == np.bool_
 
 
+def test_a_first_state_that_was_learned_is_where_pieces_begin(generate: Generate) -> None:
+    """The state only counts down: u0 sounds the first key, its successor the second, and so with a primer before."""
+    network = RnnRbmNetwork(ModelConfig(n_hidden=2, n_hidden_recurrent=2, pitch_range=(60, 62), learn_u0=True))
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    network.u0.data[0] = 1.0
+    network.Wuu.data[0, 1] = 9.0
+    network.Wuv.data[:] = 100 * torch.eye(2)
+    network.bv.data.fill_(-50.0)
+    expected = np.array([[1, 0], [0, 1], [0, 0]], bool)
+    np.testing.assert_array_equal(generate(network, 3, seed=0), expected)
+    np.testing.assert_array_equal(generate(network, 2, seed=0, primer=expected[:1]), expected)
+
+
 def test_the_same_seed_gives_the_same_piece_and_its_beginning_does_not_depend_on_its_length(
     network: RnnRbmNetwork, generate: Generate
 ) -> None:

@@ -1,5 +1,7 @@
 """The recurrence and the time-dependent biases against a plain NumPy loop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,10 @@ from model.rnn_rbm import RnnRbmNetwork, recurrence
 CONFIG = ModelConfig(n_hidden=7, n_hidden_recurrent=6, pitch_range=(60, 65))
 
 
-@pytest.fixture
-def network(device: torch.device) -> RnnRbmNetwork:
-    network = RnnRbmNetwork(CONFIG)
+@pytest.fixture(params=[False, True], ids=["zero", "u0"])
+def network(request: pytest.FixtureRequest, device: torch.device) -> RnnRbmNetwork:
+    """With the tutorial's first state, and with one that is learned."""
+    network = RnnRbmNetwork(replace(CONFIG, learn_u0=request.param))
     generator = torch.Generator().manual_seed(5)
     for parameter in network.parameters():
         parameter.data.normal_(0.0, 0.7, generator=generator)
@@ -30,7 +33,7 @@ def test_biases_of_all_frames_equal_the_tutorials_loop(network: RnnRbmNetwork, d
     bv_t, bh_t = network.biases_of(v)
     p = {name: getattr(network, name).detach().cpu().double().numpy() for name in NAMES}
     for b in range(3):
-        u = np.zeros(6)
+        u = network.to_parameters().u0.astype(np.float64)
         for t, frame in enumerate(v[:, b].cpu().double().numpy()):
             np.testing.assert_allclose(bv_t[t, b].detach().cpu(), p["bv"] + u @ p["Wuv"], rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(bh_t[t, b].detach().cpu(), p["bh"] + u @ p["Wuh"], rtol=1e-4, atol=1e-5)
