@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import IO, overload
 
 import numpy as np
@@ -78,8 +79,20 @@ class PackedRolls(Sequence[Roll]):
         """In how many frames each key sounds, (n_visible,)."""
         blocks = range(0, self.n_frames, BLOCK_FRAMES)
         unpacked = (np.unpackbits(self.bits[i : i + BLOCK_FRAMES], axis=1, count=self.n_visible) for i in blocks)
-        notes: NDArray[np.int64] = np.sum([block.sum(axis=0, dtype=np.int64) for block in unpacked], axis=0)
+        notes = np.zeros(self.n_visible, np.int64)
+        for block in unpacked:
+            notes += block.sum(axis=0, dtype=np.int64)
         return notes
+
+    @cached_property
+    def ranges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The lowest and the highest key of each piece, each (pieces,); the outermost of all for a silent one."""
+        heard = np.zeros((len(self), self.bits.shape[1]), np.uint8)
+        some = self.lengths > 0
+        if some.any():
+            heard[some] = np.bitwise_or.reduceat(self.bits, self.offsets[:-1][some], axis=0)
+        keys = np.unpackbits(heard, axis=1, count=self.n_visible)
+        return keys.argmax(axis=1), self.n_visible - 1 - keys[:, ::-1].argmax(axis=1)
 
     def save(self, file: IO[bytes], label: str) -> None:
         """Write an .npz that `load` reads under the same label."""
