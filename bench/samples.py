@@ -18,7 +18,7 @@ from model.kernel import best
 from model.pianoroll import Roll
 from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import sampler
-from model.training import probe
+from model.task import probe
 
 LENGTH = 200
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from model.artefact import metadata
 from model.training import TrainingState
 
-POSITION = ("epoch", "update", "seconds", "sums", "history")
+POSITION = ("epoch", "update", "seconds", "sums", "history", "best_epoch", "best_score")
+COPIES = ("average", "best")
 
 
 def to_bytes(state: TrainingState) -> bytes:
@@ -19,6 +20,8 @@ def to_bytes(state: TrainingState) -> bytes:
     tensors = {f"network.{name}": value for name, value in state.network.state_dict().items()}
     for index, slots in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items() if value is not None}
+    for part in COPIES:
+        tensors |= {f"{part}.{name}": value for name, value in getattr(state, part).items()}
     tensors["generator"] = state.generator.get_state()
     position = {name: getattr(state, name) for name in POSITION}
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -36,6 +39,9 @@ def restore(state: TrainingState, data: bytes) -> None:
         index, slot = name.split(".", 1)
         optimizer["state"].setdefault(int(index), {})[slot] = value
     state.optimizer.load_state_dict(optimizer)
+    device = next(state.network.parameters()).device
+    for part in COPIES:
+        setattr(state, part, {name: value.to(device) for name, value in _under(tensors, part).items()})
     state.generator.set_state(tensors["generator"])
     for name, value in json.loads(metadata(data)["position"]).items():
         setattr(state, name, value)

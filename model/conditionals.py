@@ -51,7 +51,7 @@ def conditionals(parameters: Parameters, rolls: Sequence[Roll], kernel: Kernel |
 
 
 def _plain_biases(parameters: Parameters, rolls: Sequence[Roll]) -> tuple[Array, Array]:
-    u = np.concatenate([parameters.states(roll)[: len(roll)] for roll in rolls])  # u_{t-1} of each frame
+    u: Array = np.concatenate([parameters.states(roll)[: len(roll)] for roll in rolls])  # u_{t-1} of each frame
     arrays = parameters.arrays
     bv: Array = arrays["bv"] + u @ arrays["Wuv"]
     bh: Array = arrays["bh"] + u @ arrays["Wuh"]

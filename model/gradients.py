@@ -46,8 +46,8 @@ Gradients = Callable[[Sequence[Roll], Position], tuple[float, float]]
 def gradients(
     network: RnnRbmNetwork, generator: torch.Generator, kernel: Kernel | None, config: TrainingConfig
 ) -> Iterator[Gradients]:
-    """What computes the gradients of a training, for as long as it lasts."""
-    if kernel is None:
+    """What computes the gradients of a training, for as long as it lasts; the kernel has none of u0."""
+    if kernel is None or network.config.learn_u0:
         yield PlainGradients(network, generator, config)
         return
     n_threads = torch.get_num_threads()

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from model.config import ModelConfig
+from model.network import Network
 from model.parameters import Parameters, shapes
 
 
-class RnnRbmNetwork(nn.Module):
+class RnnRbmNetwork(Network):
     """The parameters of an RNN-RBM and what follows from them without a random number.
 
     Initial values are the tutorial's: W ~ N(0, 0.01) and the other matrices ~ N(0, 0.0001), by standard deviation;

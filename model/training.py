@@ -11,53 +11,90 @@ it is at home on pieces with slips, its own among them.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from model.config import TrainingConfig
 from model.corpus import PackedRolls
 from model.errors import CorpusError, TrainingError
-from model.gradients import Gradients, Position, gradients, pad
-from model.kernel import Kernel, stream_of
+from model.gradients import Gradients, Position
+from model.kernel import Kernel
+from model.network import Network
 from model.pianoroll import Roll
-from model.rbm import gibbs_chain, pseudo_log_likelihood
 from model.rnn_rbm import RnnRbmNetwork
+from model.task import RnnRbmTask, Task
+from model.training_set import Subsequence, split
 
-PROBE_FRAMES, PROBE_LENGTH = 2000, 200
-TUTORIAL_STEPS, GENERATION_STEPS = 15, 25
+RBM = ("W", "bv", "bh")
+"""Parameters that `lr_rbm` is for."""
 
 
 @dataclass
 class TrainingState:
     """Everything that the next update depends on; `update` counts within the epoch."""
 
-    network: RnnRbmNetwork
+    network: Network
+    task: Task
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     """PyTorch's random numbers; the compiled kernel counts its own."""
-    kernel: Kernel | None = None
-    """What computes the gradients of a network on the CPU; None: PyTorch."""
     epoch: int = 0
     update: int = 0
     seconds: float = 0.0
     sums: dict[str, float] = field(default_factory=lambda: {"cost": 0.0, "monitor": 0.0})
     history: list[dict[str, float]] = field(default_factory=list)
     """Metrics of each finished epoch."""
+    average: dict[str, Tensor] = field(default_factory=dict)
+    """Parameters, averaged over updates, where that is asked for."""
+    best: dict[str, Tensor] = field(default_factory=dict)
+    """Parameters after the epoch that predicts best what was held out."""
+    best_epoch: int = 0
+    best_score: float = -math.inf
+
+    @property
+    def kept(self) -> Mapping[str, Tensor]:
+        """The parameters that the training comes to: the best, or else the average; none: those of the network."""
+        return self.best or self.average
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of the epoch that the training comes to."""
+        return self.history[(self.best_epoch or self.epoch) - 1]
 
 
 def initial_state(network: RnnRbmNetwork, config: TrainingConfig, kernel: Kernel | None = None) -> TrainingState:
-    """The state before the first update, with the optimiser and the random numbers that the config asks for."""
-    make = torch.optim.SGD if config.optimizer == "sgd" else torch.optim.Adam
+    """The state before the first update, with the optimiser and the random numbers that the config asks for.
+
+    `kernel` is what computes the gradients of a network on the CPU; None: PyTorch.
+    """
     generator = torch.Generator(network.W.device).manual_seed(config.seed)
     if config.initialization == "scaled":
         network.initialize_scaled(generator)
     usable = kernel if network.W.device.type == "cpu" else None
-    return TrainingState(network, make(network.parameters(), lr=config.lr, fused=True), generator, usable)
+    task = RnnRbmTask(network, generator, usable, config)
+    return TrainingState(network, task, make_optimizer(network, config), generator)
+
+
+def make_optimizer(network: Network, config: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser that the config asks for, with a group of parameters for each of its `rates`."""
+    named = dict(network.named_parameters())
+    groups = [[value for name, value in named.items() if config.lr_rbm is None or name not in RBM]]
+    if config.lr_rbm is not None:
+        groups.append([named[name] for name in RBM])
+    parameters = [{"params": group, "lr": rate} for group, rate in zip(groups, _rates(config), strict=True)]
+    if config.optimizer == "adam":
+        return torch.optim.Adam(parameters, fused=True)
+    return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=config.momentum > 0, fused=True)
+
+
+def _rates(config: TrainingConfig) -> list[float]:
+    return [config.lr] if config.lr_rbm is None else [config.lr, config.lr_rbm]
 
 
 def train(
@@ -68,36 +105,72 @@ def train(
     on_epoch: Callable[[TrainingState], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train `state` in place until `config.epochs` are done; whether they are (False: `should_stop` said so).
+    """Train `state` in place until it is done; whether it is (False: `should_stop` said so).
 
-    `on_epoch` is called after each epoch, `should_stop` before each update. A stopped state goes on where it was.
+    It is after `config.epochs`, or when what was held out has long been predicted no better. `on_epoch` is called after
+    each epoch, `should_stop` before each update. A stopped state goes on where it was. `keeping` has the result.
 
     Raises:
         CorpusError: no frame to learn from.
         TrainingError: a parameter is no longer finite.
     """
-    if not rolls.n_frames:
+    training = split(rolls, config)
+    if not training.n_frames:
         raise CorpusError("there is nothing to train on: no piece has a single frame")
-    if config.initialization == "scaled" and state.epoch == state.update == 0:
-        _set_key_frequencies(state.network, rolls)
     started = time.perf_counter() - state.seconds
-    with gradients(state.network, state.generator, state.kernel, config) as compute:
-        while state.epoch < config.epochs:
-            batches = list(_batches(rolls.lengths.tolist(), config, state.epoch))
+    if state.epoch == state.update == 0 and not state.task.prepare(training, should_stop):
+        return False
+    with state.task.gradients() as compute:
+        while not _is_done(state, config):
+            batches = list(_batches(training.lengths.tolist(), config, state.epoch))
+            semitones = training.transpositions(config, state.epoch).tolist()
             for batch in batches[state.update :]:
                 if should_stop():
                     return False
                 _set_learning_rate(state, config, len(batches))
-                _update(state, [rolls.frames(*subsequence) for subsequence in batch], config, compute)
+                chunks = [training.frames(subsequence, semitones[subsequence[0]]) for subsequence in batch]
+                _update(state, chunks, config, compute)
+                _average(state, config, state.epoch * len(batches) + state.update)
                 state.update += 1
                 state.seconds = time.perf_counter() - started
-            _finish_epoch(state, rolls, len(batches), config)
+            _finish_epoch(state, rolls, training.held_out, len(batches), config)
             on_epoch(state)
     return True
 
 
-Subsequence = tuple[int, int, int]
-"""Frames `start` to `stop` of piece `piece`: (piece, start, stop)."""
+@contextmanager
+def keeping(state: TrainingState) -> Iterator[Network]:
+    """The network with the parameters that the training comes to, for as long as the context lasts."""
+    with _holding(state.network, state.kept):
+        yield state.network
+
+
+@contextmanager
+def _holding(network: Network, values: Mapping[str, Tensor]) -> Iterator[None]:
+    """The network with other parameters for a while; they stay where they are in memory, as a kernel reads them."""
+    own = _copied(network) if values else {}
+    _assign(network, values)
+    try:
+        yield
+    finally:
+        _assign(network, own)
+
+
+def _copied(network: Network) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in network.named_parameters()}
+
+
+@torch.no_grad()
+def _assign(network: Network, values: Mapping[str, Tensor]) -> None:
+    parameters = dict(network.named_parameters())
+    for name, value in values.items():
+        parameters[name].copy_(value)
+
+
+def _is_done(state: TrainingState, config: TrainingConfig) -> bool:
+    if config.patience is not None and state.best and state.epoch - state.best_epoch >= config.patience:
+        return True
+    return state.epoch >= config.epochs
 
 
 def _batches(lengths: list[int], config: TrainingConfig, epoch: int) -> Iterator[list[Subsequence]]:
@@ -122,12 +195,6 @@ def _batches(lengths: list[int], config: TrainingConfig, epoch: int) -> Iterator
             n_updates += 1
 
 
-def _set_key_frequencies(network: RnnRbmNetwork, rolls: PackedRolls) -> None:
-    """bv at the log odds of each key; a key that is never heard counts as heard in one frame."""
-    heard = torch.from_numpy(rolls.notes_by_key()) + 1.0
-    network.bv.data = torch.logit(heard / (rolls.n_frames + 2.0)).to(network.bv)
-
-
 def _set_learning_rate(state: TrainingState, config: TrainingConfig, n_updates: int) -> None:
     """Warm-up over 5% of a stage's updates, then half a cosine down to 1% of the rate."""
     if config.schedule == "constant":
@@ -136,8 +203,8 @@ def _set_learning_rate(state: TrainingState, config: TrainingConfig, n_updates: 
     begin, end = (0, first) if state.epoch < first else (first, config.epochs)
     done = ((state.epoch - begin) * n_updates + state.update) / ((end - begin) * n_updates)
     factor = min(1.0, (done + 1 / n_updates) / 0.05) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-    for group in state.optimizer.param_groups:
-        group["lr"] = config.lr * factor
+    for group, rate in zip(state.optimizer.param_groups, _rates(config), strict=True):
+        group["lr"] = rate * factor
 
 
 def _update(state: TrainingState, chunks: list[Roll], config: TrainingConfig, compute: Gradients) -> None:
@@ -150,52 +217,32 @@ def _update(state: TrainingState, chunks: list[Roll], config: TrainingConfig, co
     state.sums["monitor"] += monitor
 
 
-def _finish_epoch(state: TrainingState, rolls: PackedRolls, n_updates: int, config: TrainingConfig) -> None:
+@torch.no_grad()
+def _average(state: TrainingState, config: TrainingConfig, updates: int) -> None:
+    """Take the parameters into their average, which so soon after the beginning forgets faster."""
+    if config.average is None:
+        return
+    if not state.average:
+        state.average = _copied(state.network)
+    decay = min(config.average, (1 + updates) / (10 + updates))
+    for name, value in state.network.named_parameters():
+        state.average[name].lerp_(value, 1 - decay)
+
+
+def _finish_epoch(
+    state: TrainingState, rolls: PackedRolls, held_out: PackedRolls, n_updates: int, config: TrainingConfig
+) -> None:
     if not all(parameter.isfinite().all() for parameter in state.network.parameters()):
         raise TrainingError(f"training diverged in epoch {state.epoch + 1}: parameters are not finite; lower lr")
     metrics = {name: total / n_updates for name, total in state.sums.items()}
-    if config.chain_start == "zeros" and state.epoch >= config.pretraining_epochs:
-        metrics["monitor"] = probe(state.network, rolls, "data", TUTORIAL_STEPS, state.kernel)
-    metrics["zero_start"] = probe(state.network, rolls, "zeros", GENERATION_STEPS, state.kernel)
+    with _holding(state.network, state.average):
+        metrics |= state.task.measure(rolls, state.epoch)
+        if held_out.n_frames:
+            metrics["validation"] = state.task.score(held_out)
     state.epoch += 1
     state.history.append({"epoch": state.epoch, **metrics, "seconds": state.seconds})
+    if state.epoch > config.pretraining_epochs and metrics.get("validation", -math.inf) > state.best_score:
+        state.best_score, state.best_epoch = metrics["validation"], state.epoch
+        state.best = {name: value.clone() for name, value in state.average.items()} or _copied(state.network)
     state.update = 0
     state.sums = dict.fromkeys(state.sums, 0.0)
-
-
-@torch.no_grad()
-def probe(
-    network: RnnRbmNetwork, rolls: PackedRolls, start: Literal["data", "zeros"], k: int, kernel: Kernel | None = None
-) -> float:
-    """The monitor on about 2,000 frames, from the beginnings of pieces all over the corpus, with fixed random numbers.
-
-    With chains of 15 steps from the data it is the tutorial's monitor, which cannot see a chain that does not mix.
-    With chains of 25 steps from zeros, as generation runs them, it can. In nats per frame.
-    """
-    device = network.W.device
-    generator = torch.Generator(device).manual_seed(0)
-    v, frames = pad(_beginnings(rolls), device)
-    bv_t, bh_t = (biases[frames] for biases in network.biases_of(v))
-    v = v[frames]  # (N, n_visible)
-    first = v if start == "data" else torch.zeros_like(v)
-    if kernel is None:
-        v_sample = gibbs_chain(first, network.W, bv_t, bh_t, k, generator)
-    else:
-        sample = kernel.chains(
-            network.to_parameters(), first.bool().numpy(), bv_t.numpy(), bh_t.numpy(), k, stream_of(0)
-        )
-        v_sample = torch.from_numpy(sample).to(v)
-    return pseudo_log_likelihood(v, v_sample, network.W, bv_t, bh_t, generator).mean().item()
-
-
-def _beginnings(rolls: PackedRolls) -> list[Roll]:
-    """What a probe hears."""
-    order = np.random.default_rng(0).permutation(len(rolls)).tolist()
-    found: list[Roll] = []
-    n_frames = 0
-    for piece in order:
-        found.append(rolls.frames(piece, 0, PROBE_LENGTH))
-        n_frames += len(found[-1])
-        if n_frames >= PROBE_FRAMES:
-            break
-    return found

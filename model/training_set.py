@@ -25,11 +25,17 @@ class TrainingSet:
     """(pieces,): which of the corpus they are."""
     lengths: NDArray[np.int64]
     """(pieces,): frames of each."""
+    held_out: PackedRolls
+    """The corpus's other frames."""
 
     @property
     def n_frames(self) -> int:
         """Frames of all pieces together."""
         return int(self.lengths.sum())
+
+    def notes_by_key(self) -> NDArray[np.int64]:
+        """In how many frames each key sounds, (n_visible,)."""
+        return self.rolls.notes_by_key() - self.held_out.notes_by_key()
 
     def frames(self, subsequence: Subsequence, semitones: int = 0) -> Roll:
         """A part of a piece, (frames, n_visible), moved by so many semitones."""
@@ -55,8 +61,8 @@ class TrainingSet:
         return np.unpackbits(self.rolls.bits[rows], axis=1, count=self.rolls.n_visible).view(np.bool_)
 
 
-def split(rolls: PackedRolls, config: TrainingConfig) -> tuple[TrainingSet, PackedRolls]:
-    """What is trained on, and what is held out: the same for the same seed.
+def split(rolls: PackedRolls, config: TrainingConfig) -> TrainingSet:
+    """What is trained on of a corpus, and what is held out: the same for the same seed.
 
     Whole pieces are held out where their share comes to one at least; of fewer pieces it is the end of each. Nothing
     is where not even that has a frame.
@@ -65,12 +71,12 @@ def split(rolls: PackedRolls, config: TrainingConfig) -> tuple[TrainingSet, Pack
     if len(chosen):
         pieces = np.setdiff1d(np.arange(len(rolls)), chosen)
         held_out = PackedRolls.pack((rolls[piece] for piece in chosen.tolist()), rolls.n_visible)
-        return TrainingSet(rolls, pieces, rolls.lengths[pieces]), held_out
+        return TrainingSet(rolls, pieces, rolls.lengths[pieces], held_out)
     most = MOST_HELD_OUT / max(len(rolls), 1)
     lengths = rolls.lengths - np.minimum(config.validation * rolls.lengths, most).astype(np.int64)
     ends = (rolls.frames(piece, lengths[piece]) for piece in np.flatnonzero(lengths < rolls.lengths).tolist())
     held_out = PackedRolls.pack(ends, rolls.n_visible)
-    return TrainingSet(rolls, np.arange(len(rolls)), lengths), held_out
+    return TrainingSet(rolls, np.arange(len(rolls)), lengths, held_out)
 
 
 def _whole_pieces(rolls: PackedRolls, config: TrainingConfig) -> NDArray[np.int64]:

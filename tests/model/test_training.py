@@ -11,9 +11,10 @@ from model import checkpoint
 from model.config import ModelConfig, TrainingConfig
 from model.corpus import PackedRolls
 from model.errors import CorpusError, TrainingError
-from model.kernel import Kernel
+from model.kernel import Kernel, best
 from model.rnn_rbm import RnnRbmNetwork
-from model.training import TrainingState, initial_state, probe, train
+from model.task import probe
+from model.training import TrainingState, initial_state, keeping, train
 
 CONFIG = ModelConfig(n_hidden=12, n_hidden_recurrent=8, pitch_range=(60, 72))
 TRAINING = TrainingConfig(epochs=3, lr=0.01, batch_size=10, gibbs_steps=3, seed=1)
@@ -31,7 +32,10 @@ VARIANTS = [
         clip_norm=1.0,
         chain_start="zeros",
     ),
+    replace(TRAINING, n_parallel=2, momentum=0.9, lr_rbm=0.02, transpose=3, average=0.9, validation=0.4, patience=9),
+    replace(TRAINING, n_parallel=2, optimizer="adam", rbm_pretraining=4, validation=0.2, seed=5),
 ]
+NAMES = ["tutorial", "adam", "pretrained", "averaged", "rbm-first"]
 
 
 def scale_rolls() -> PackedRolls:
@@ -61,7 +65,13 @@ def parameters(state: TrainingState) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in state.network.state_dict().items()}
 
 
-@pytest.mark.parametrize("config", VARIANTS, ids=["tutorial", "adam", "pretrained"])
+def kept(state: TrainingState) -> dict[str, torch.Tensor]:
+    """What the training comes to."""
+    with keeping(state) as network:
+        return {name: value.detach().clone() for name, value in network.named_parameters()}
+
+
+@pytest.mark.parametrize("config", VARIANTS, ids=NAMES)
 @pytest.mark.parametrize("n_updates", [1, 3, 5])
 def test_a_training_resumed_from_its_checkpoint_equals_an_uninterrupted_one(
     config: TrainingConfig, n_updates: int, kernel: Kernel | None
@@ -77,6 +87,9 @@ def test_a_training_resumed_from_its_checkpoint_equals_an_uninterrupted_one(
 
     for name, value in parameters(whole).items():
         assert torch.equal(value, parameters(second)[name]), name
+    assert kept(whole).keys() == kept(second).keys()
+    assert all(torch.equal(value, kept(second)[name]) for name, value in kept(whole).items())
+    assert (whole.best_epoch, whole.best_score) == (second.best_epoch, second.best_score)
     timeless = [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in second.history]
     assert timeless == [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in whole.history]
 
@@ -99,6 +112,108 @@ def test_the_monitor_rises_on_a_pattern_that_can_be_learned(device: torch.device
     assert monitors[-1] > -2.5  # keys by their frequency alone reach -3.4
     assert monitors[0] < -5
     assert [epoch["epoch"] for epoch in state.history] == list(range(1, 151))
+
+
+def test_the_epoch_that_predicts_best_what_was_held_out_is_kept(kernel: Kernel | None) -> None:
+    """A rate that is far too high at last: what was learned before is kept."""
+    config = replace(TRAINING, epochs=8, optimizer="adam", lr=0.05, n_parallel=2, min_updates=20, validation=0.3)
+    state = fresh(config, kernel=kernel)
+    copies = {}
+    train(state, scale_rolls(), config, on_epoch=lambda state: copies.update({state.epoch: parameters(state)}))
+    scores = [epoch["validation"] for epoch in state.history]
+    assert state.best_score == max(scores) == scores[state.best_epoch - 1]
+    assert state.metrics == state.history[state.best_epoch - 1]
+    assert all(torch.equal(value, copies[state.best_epoch][name]) for name, value in kept(state).items())
+    assert all(torch.equal(value, copies[8][name]) for name, value in parameters(state).items())
+
+
+def test_a_training_ends_when_what_was_held_out_is_predicted_no_better(kernel: Kernel | None) -> None:
+    config = replace(TRAINING, epochs=200, optimizer="adam", lr=0.3, n_parallel=2, validation=0.3, patience=3)
+    state = fresh(config, kernel=kernel)
+    assert train(state, scale_rolls(), config)
+    assert state.epoch == state.best_epoch + 3 < 200
+    assert train(state, scale_rolls(), config)  # it stays done
+    assert state.epoch == state.best_epoch + 3
+
+
+def test_the_best_epoch_is_none_in_which_the_recurrence_learned_alone() -> None:
+    config = replace(TRAINING, epochs=4, pretraining=0.5, validation=0.3, patience=1)
+    state = fresh(config)
+    seen = []
+    assert train(state, scale_rolls(), config, on_epoch=lambda state: seen.append(state.best_epoch))
+    assert seen[:3] == [0, 0, 3]
+
+
+def test_averaged_parameters_are_kept_and_measured(kernel: Kernel | None) -> None:
+    config = replace(TRAINING, average=0.8, epochs=2)
+    state = fresh(config, kernel=kernel)
+    bias: list[torch.Tensor] = []
+
+    def note() -> bool:
+        bias.append(state.network.bv.detach().clone())
+        return False
+
+    train(state, scale_rolls(), config, should_stop=note)
+    expected = bias[1]
+    for update, value in enumerate([*bias[2:], parameters(state)["bv"]], 1):
+        expected = torch.lerp(expected, value, 1 - min(0.8, (1 + update) / (10 + update)))
+    torch.testing.assert_close(kept(state)["bv"], expected)
+    assert not torch.equal(kept(state)["bv"], parameters(state)["bv"])
+    with keeping(state) as network:
+        assert state.history[-1]["zero_start"] == probe(network, scale_rolls(), "zeros", 25, kernel)
+
+
+def test_each_rate_and_the_momentum_go_to_their_parameters() -> None:
+    """One update by SGD with Nesterov's momentum moves by (1 + momentum) times the rate times the gradient."""
+    config = replace(TRAINING, epochs=1, n_parallel=9, lr=0.01, lr_rbm=0.5, momentum=0.5)
+    state = fresh(config)
+    before = parameters(state)
+    train(state, scale_rolls(), config)
+    for name, parameter in state.network.named_parameters():
+        rate = 0.5 if name in ("W", "bv", "bh") else 0.01
+        torch.testing.assert_close(before[name] - parameter.detach(), rate * 1.5 * parameter.grad)
+
+
+def test_the_first_state_is_learned() -> None:
+    """Pieces begin with a key that is rare later."""
+    roll = np.zeros((20, 12), bool)
+    roll[0, 0] = roll[1:, 1] = True
+    config = replace(TRAINING, epochs=300, lr=0.02, optimizer="adam", batch_size=20)
+    network = RnnRbmNetwork(replace(CONFIG, learn_u0=True), torch.Generator().manual_seed(0))
+    state = initial_state(network, config, best())
+    train(state, PackedRolls.pack([roll], 12), config)
+    bv, _ = network.conditional_biases(network.initial_state(1))
+    assert bv[0, 0] > bv[0, 1]
+
+
+def test_the_rbm_alone_learns_chords_that_no_key_by_itself_tells(kernel: Kernel | None) -> None:
+    """Two chords without a common key, one after the other at random: the RBM learns that it is one or the other."""
+    chords = np.zeros((400, 12), bool)
+    first = np.random.default_rng(1).random(400) < 0.5
+    chords[first, :3] = chords[~first, 6:9] = True
+    rolls = PackedRolls.pack([chords], 12)
+    config = replace(TRAINING, epochs=1, lr=1e-9, rbm_pretraining=400, chain_start="zeros")
+    state = fresh(config, kernel=kernel)
+    train(state, rolls, config)
+    assert state.task.score(rolls) > -1.5  # log 2 and a little; each key by itself: 6 log 2
+
+
+def test_a_training_that_is_stopped_while_the_rbm_learns_begins_again() -> None:
+    config = replace(TRAINING, rbm_pretraining=50)
+    state = fresh(config)
+    before = parameters(state)
+    assert not train(state, scale_rolls(), config, should_stop=stop_after(20))
+    assert all(torch.equal(value, before[name]) for name, value in parameters(state).items())
+
+
+def test_pieces_are_heard_in_other_keys() -> None:
+    config = replace(TRAINING, epochs=60, lr=0.05, n_parallel=9, transpose=5)
+    roll = np.zeros((30, 12), bool)
+    roll[:, 6] = True
+    state = fresh(config)
+    train(state, PackedRolls.pack([roll], 12), config)
+    bv = state.network.bv.detach()
+    assert set(np.flatnonzero(bv > bv[0] + 0.05)) == set(range(1, 12))
 
 
 def test_a_small_corpus_is_gone_through_often_enough() -> None:

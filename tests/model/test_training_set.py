@@ -30,17 +30,19 @@ def whole(training: TrainingSet) -> list[bytes]:
 
 def test_whole_pieces_are_held_out_by_the_seed() -> None:
     rolls = corpus(*range(5, 25))
-    training, held_out = split(rolls, TENTH)
+    training = split(rolls, TENTH)
+    held_out = training.held_out
     assert (len(training.pieces), len(held_out)) == (18, 2)
     assert {*whole(training), *(roll.tobytes() for roll in held_out)} == {roll.tobytes() for roll in rolls}
-    assert whole(split(rolls, TENTH)[0]) == whole(training)
-    assert whole(split(rolls, replace(TENTH, seed=4))[0]) != whole(training)
+    assert whole(split(rolls, TENTH)) == whole(training)
+    assert whole(split(rolls, replace(TENTH, seed=4))) != whole(training)
 
 
 @pytest.mark.parametrize("lengths", [(50,), (50, 30, 0, 9)])
 def test_of_few_pieces_the_ends_are_held_out(lengths: tuple[int, ...]) -> None:
     rolls = corpus(*lengths)
-    training, held_out = split(rolls, TENTH)
+    training = split(rolls, TENTH)
+    held_out = training.held_out
     assert training.lengths.tolist() == [length - length // 10 for length in lengths]
     assert [len(roll) for roll in held_out] == [length // 10 for length in lengths if length >= 10]
     np.testing.assert_array_equal(held_out[0], rolls[0][45:])
@@ -49,21 +51,21 @@ def test_of_few_pieces_the_ends_are_held_out(lengths: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.1])
 def test_nothing_is_held_out_if_nothing_is_asked_for_or_there_is_too_little(share: float) -> None:
     rolls = corpus(4, 5) if share else corpus(40, 50)
-    training, held_out = split(rolls, replace(HALF, validation=share))
+    training = split(rolls, replace(HALF, validation=share))
     assert training.n_frames == rolls.n_frames
-    assert held_out.n_frames == len(held_out) == 0
+    assert training.held_out.n_frames == len(training.held_out) == 0
 
 
 def test_of_a_large_corpus_no_more_is_held_out_than_it_takes() -> None:
     rolls = corpus(*[MOST_HELD_OUT // 4] * 20)
-    training, held_out = split(rolls, HALF)
-    assert (held_out.n_frames, training.n_frames) == (MOST_HELD_OUT, 4 * MOST_HELD_OUT)
+    training = split(rolls, HALF)
+    assert (training.held_out.n_frames, training.n_frames) == (MOST_HELD_OUT, 4 * MOST_HELD_OUT)
     one_long_piece = corpus(4 * MOST_HELD_OUT)
-    assert split(one_long_piece, HALF)[1].n_frames == MOST_HELD_OUT
+    assert split(one_long_piece, HALF).held_out.n_frames == MOST_HELD_OUT
 
 
 def test_pieces_are_moved_anew_in_each_epoch_and_stay_within_the_keys() -> None:
-    training, _ = split(corpus(12, 12, 12, 0), replace(HALF, validation=0))
+    training = split(corpus(12, 12, 12, 0), replace(HALF, validation=0))
     config = replace(TENTH, transpose=2)
     epochs = np.stack([training.transpositions(config, epoch) for epoch in range(40)])
     assert (np.unique(epochs[:, 0]) == [0]).all()  # it has the lowest key and the highest
@@ -77,7 +79,8 @@ def test_pieces_are_moved_anew_in_each_epoch_and_stay_within_the_keys() -> None:
 
 
 def test_frames_are_drawn_from_all_that_is_trained_on_and_from_nothing_else() -> None:
-    training, _ = split(corpus(20, 0, 10), TENTH)
+    training = split(corpus(20, 0, 10), TENTH)
+    np.testing.assert_array_equal(training.notes_by_key()[:3], [18, 0, 9])
     drawn = training.draw(2000, np.random.default_rng(0))
     there = np.concatenate([training.frames((0, 0, 18)), training.frames((2, 0, 9))])
     assert {row.tobytes() for row in drawn} == {row.tobytes() for row in there}

@@ -1,0 +1,130 @@
+"""What the training of an RNN-RBM asks of it, beside updates: how it begins, and how well it does."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+
+from model.conditionals import conditionals
+from model.config import TrainingConfig
+from model.corpus import PackedRolls
+from model.gradients import Gradients, gradients, pad
+from model.kernel import Kernel, stream_of
+from model.likelihood import Annealing, annealer, forward_log_likelihood, reverse_log_likelihood
+from model.pianoroll import Roll
+from model.rbm import gibbs_chain, pseudo_log_likelihood
+from model.rbm_pretraining import pretrain_rbm
+from model.rnn_rbm import RnnRbmNetwork
+from model.training_set import TrainingSet
+
+PROBE_FRAMES, PROBE_LENGTH = 2000, 200
+TUTORIAL_STEPS, GENERATION_STEPS = 15, 25
+SCORE = Annealing(temperatures=100)
+"""Of each epoch: some hundredths of a second, and the same random numbers, so that epochs can be compared."""
+
+
+class Task(Protocol):
+    """What the training loop asks of a kind of model; it acts on the parameters as they are when it is asked."""
+
+    def prepare(self, training: TrainingSet, should_stop: Callable[[], bool]) -> bool:
+        """Before the first update: first values that depend on the pieces.
+
+        False if `should_stop` said so; the parameters are then as before.
+        """
+        ...
+
+    def gradients(self) -> AbstractContextManager[Gradients]:
+        """What computes the gradients, for as long as the training lasts."""
+        ...
+
+    def measure(self, rolls: PackedRolls, epoch: int) -> dict[str, float]:
+        """Metrics after an epoch on pieces of the corpus, in nats a frame."""
+        ...
+
+    def score(self, rolls: PackedRolls) -> float:
+        """How well pieces are predicted that were held out, in nats a frame: larger is better."""
+        ...
+
+
+class RnnRbmTask:
+    """See `Task`."""
+
+    def __init__(
+        self, network: RnnRbmNetwork, generator: torch.Generator, kernel: Kernel | None, config: TrainingConfig
+    ) -> None:
+        self._network = network
+        self._generator = generator
+        self._kernel = kernel
+        self._config = config
+
+    def prepare(self, training: TrainingSet, should_stop: Callable[[], bool]) -> bool:
+        """See `Task`."""
+        if self._config.initialization == "scaled":
+            _set_key_frequencies(self._network, training)
+        return pretrain_rbm(self._network, training, self._config, self._kernel, should_stop)
+
+    def gradients(self) -> AbstractContextManager[Gradients]:
+        """See `Task`."""
+        return gradients(self._network, self._generator, self._kernel, self._config)
+
+    def measure(self, rolls: PackedRolls, epoch: int) -> dict[str, float]:
+        """`zero_start`, and `monitor` where the updates do not have it."""
+        metrics = {}
+        if self._config.chain_start == "zeros" and epoch >= self._config.pretraining_epochs:
+            metrics["monitor"] = probe(self._network, rolls, "data", TUTORIAL_STEPS, self._kernel)
+        metrics["zero_start"] = probe(self._network, rolls, "zeros", GENERATION_STEPS, self._kernel)
+        return metrics
+
+    def score(self, rolls: PackedRolls) -> float:
+        """The log-likelihood, roughly: the middle between annealing from both sides (model/likelihood.py)."""
+        c = conditionals(self._network.to_parameters(), _beginnings(rolls), self._kernel)
+        runner = annealer(str(self._network.W.device), self._kernel)
+        forward = forward_log_likelihood(runner, c, SCORE, stream_of(0))
+        reverse = reverse_log_likelihood(runner, c, SCORE, "data", stream_of(1))
+        return float(forward.mean() + reverse.mean()) / 2
+
+
+def _set_key_frequencies(network: RnnRbmNetwork, training: TrainingSet) -> None:
+    """bv at the log odds of each key; a key that is never heard counts as heard in one frame."""
+    heard = torch.from_numpy(training.notes_by_key()) + 1.0
+    network.bv.data = torch.logit(heard / (training.n_frames + 2.0)).to(network.bv)
+
+
+@torch.no_grad()
+def probe(
+    network: RnnRbmNetwork, rolls: PackedRolls, start: Literal["data", "zeros"], k: int, kernel: Kernel | None = None
+) -> float:
+    """The monitor on about 2,000 frames, from the beginnings of pieces all over the corpus, with fixed random numbers.
+
+    With chains of 15 steps from the data it is the tutorial's monitor, which cannot see a chain that does not mix.
+    With chains of 25 steps from zeros, as generation runs them, it can. In nats per frame.
+    """
+    device = network.W.device
+    generator = torch.Generator(device).manual_seed(0)
+    v, frames = pad(_beginnings(rolls), device)
+    bv_t, bh_t = (biases[frames] for biases in network.biases_of(v))
+    v = v[frames]  # (N, n_visible)
+    first = v if start == "data" else torch.zeros_like(v)
+    if kernel is None:
+        v_sample = gibbs_chain(first, network.W, bv_t, bh_t, k, generator)
+    else:
+        sample = kernel.chains(
+            network.to_parameters(), first.bool().numpy(), bv_t.numpy(), bh_t.numpy(), k, stream_of(0)
+        )
+        v_sample = torch.from_numpy(sample).to(v)
+    return pseudo_log_likelihood(v, v_sample, network.W, bv_t, bh_t, generator).mean().item()
+
+
+def _beginnings(rolls: PackedRolls) -> list[Roll]:
+    """What a probe hears."""
+    order = np.random.default_rng(0).permutation(len(rolls)).tolist()
+    found: list[Roll] = []
+    n_frames = 0
+    for piece in order:
+        found.append(rolls.frames(piece, 0, PROBE_LENGTH))
+        n_frames += len(found[-1])
+        if n_frames >= PROBE_FRAMES:
+            break
+    return found
