@@ -13,6 +13,9 @@ PIANO = (21, 109)
 """MIDI notes of the 88 keys, A0 to C8, as a half-open range."""
 
 
+Tonality = Literal["own", "common"]
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How a piano-roll's frames lie in time: every `dt` seconds, or `steps_per_beat` to the beat."""
@@ -37,7 +40,7 @@ class ModelConfig:
     pitch_range: tuple[int, int] = PIANO
     dt: float | None = 0.3
     steps_per_beat: int | None = None
-    tonality: Literal["own", "common"] = "own"
+    tonality: Tonality = "own"
     """The key of what it reads: as written, or moved to C major or C minor."""
     learn_u0: bool = False
     """Whether the first recurrent state is a parameter, `u0`; otherwise it is 0."""
@@ -112,7 +115,7 @@ class TrainingConfig:
     input_dropout: float = 0.0
     """Share of sounding notes that the recurrence does not hear in training."""
     clip_norm: float | None = None
-    """Longest gradient; longer ones are shortened."""
+    """Longest gradient; longer ones are shortened. Here and below, 0 is None."""
     transpose: int = 0
     """Each piece is moved by up to so many semitones either way, anew in each epoch."""
     average: float | None = None

@@ -144,7 +144,7 @@ def _each_roll(
     """The rolls one by one; a piece that cannot be read is added to `refused`, or an error where that is None."""
     for name, data in pieces:
         try:
-            yield read_roll(data, config.sampling, config.pitch_range)
+            yield read_roll(data, config.sampling, config.pitch_range, tonality=config.tonality)
         except MidiError as error:
             if refused is None:
                 raise CorpusError(f"{name}: {error}") from error

@@ -8,16 +8,17 @@ Files are written by model.midi_writer, which also says how a piece's end is mar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import PIANO, Sampling
+from model.config import PIANO, Sampling, Tonality
 from model.errors import MidiError
 from model.midi_writer import ALL_NOTES_OFF
 from model.pianoroll import Roll, frame_at_or_after, from_notes
+from model.tonality import find_key, semitones_to_common
 
 if TYPE_CHECKING:
     from symusic.core import ScoreTick, TrackTick
@@ -107,16 +108,28 @@ class Notes:
         return self.beats(ticks) * (sampling.steps_per_beat or 1)
 
 
+def key_of(notes: Notes) -> str | None:
+    """The key of a piece, by the ticks for which each pitch class sounds."""
+    return find_key(np.bincount(notes.pitch % 12, notes.end - notes.start, minlength=12).astype(np.float64))
+
+
 def read_roll(
-    data: bytes, sampling: Sampling, pitch_range: tuple[int, int] = PIANO, bounds: Bounds | None = None
+    data: bytes,
+    sampling: Sampling,
+    pitch_range: tuple[int, int] = PIANO,
+    bounds: Bounds | None = None,
+    tonality: Tonality = "own",
 ) -> Roll:
     """Roll (frames, high - low) of a MIDI file's bytes, drums left out.
 
     Sampling by seconds follows all tempo changes, sampling by beats none. Notes outside `pitch_range`
-    leave no mark but count for the length. Raises MidiError.
+    leave no mark but count for the length. In common tonality the piece is moved to C major or C minor. Raises
+    MidiError.
     """
     bounds = bounds or Bounds()
     notes, info = parse(data, bounds)
+    if tonality == "common":
+        notes = replace(notes, pitch=notes.pitch + semitones_to_common(key_of(notes)))
     return _roll(notes, _frames(info, sampling, bounds), sampling, pitch_range)
 
 

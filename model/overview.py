@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.midi import Notes, PieceInfo
-from model.tonality import KEYS, find_key
+from model.tonality import KEYS
 
 GRID = 2
 """Instants of a beat at which the sounding notes are counted."""
@@ -19,11 +19,6 @@ MOST_VOICES = 24
 LENGTH_EDGES = (0, 15, 30, 45, 60, 90, 120, 180, 240, 300, 420, 600, 1200)
 """Seconds; the last bin has no end."""
 NO_KEY = "none"
-
-
-def key_of(notes: Notes) -> str | None:
-    """The key of a piece, by the ticks for which each pitch class sounds."""
-    return find_key(np.bincount(notes.pitch % 12, notes.end - notes.start, minlength=12).astype(np.float64))
 
 
 def voices(notes: Notes) -> NDArray[np.int64]:

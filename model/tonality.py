@@ -28,3 +28,13 @@ def find_key(durations: NDArray[np.float64]) -> str | None:
     if np.ptp(durations) == 0:
         return None
     return KEYS[int(np.argmax(_PROFILES @ _standardized(durations)))]
+
+
+def semitones_to_common(key: str | None) -> int:
+    """How a piece in that key comes to C major or C minor, by the shorter way: -5 to 6."""
+    return 0 if key is None else -semitones_from_common(key.split()[0])
+
+
+def semitones_from_common(tonic: str) -> int:
+    """How a piece in C comes to one of TONICS, by the shorter way: -6 to 5."""
+    return (TONICS.index(tonic) + 6) % 12 - 6

@@ -46,7 +46,8 @@ def corpus_rolls(
 def _file_name(config: ModelConfig) -> str:
     step = f"dt{float(config.dt)}" if config.dt else f"beat{config.steps_per_beat}"
     low, high = config.pitch_range
-    return f"{PREFIX}{step}-{low}-{high}.npz"
+    tonality = "" if config.tonality == "own" else f"-{config.tonality}"
+    return f"{PREFIX}{step}-{low}-{high}{tonality}.npz"
 
 
 def _pieces(store: ArtefactStore, corpus_id: str, on_piece: Callable[[], None]) -> Iterator[tuple[str, bytes]]:

@@ -21,8 +21,8 @@ from typing import IO, BinaryIO
 from pydantic import BaseModel
 
 from model.errors import MidiError
-from model.midi import Bounds, Notes, PieceInfo, parse
-from model.overview import Overview, key_of
+from model.midi import Bounds, Notes, PieceInfo, key_of, parse
+from model.overview import Overview
 from worker.errors import StoreError, UploadError
 from worker.settings import MEBIBYTE, Settings
 

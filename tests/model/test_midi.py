@@ -269,3 +269,40 @@ def test_a_note_that_the_model_does_not_have_is_an_error_where_a_piece_is_played
 def test_a_piece_of_too_many_frames_is_refused_track_by_track_too():
     with pytest.raises(MidiError, match="frames at this time step"):
         read_track_rolls(midi(note(60, 4800)), BEATS, bounds=Bounds(max_frames=9))
+
+
+def chorale(tonic: int, third: int) -> bytes:
+    """Triads on tonic, subdominant, dominant and tonic again, each of a beat, in a major or minor key."""
+    roots = (0, 5, 7, 0)
+    voices = [b"".join(note(60 + tonic + root + step) for root in roots) for step in (0, third, 7)]
+    return midi(*voices)
+
+
+@pytest.mark.parametrize("third", [4, 3], ids=["major", "minor"])
+@pytest.mark.parametrize("tonic", range(-6, 6))
+def test_in_common_tonality_pieces_in_all_keys_are_the_same(tonic: int, third: int) -> None:
+    common = read_roll(chorale(tonic, third), BEATS, tonality="common")
+    np.testing.assert_array_equal(common, read_roll(chorale(0, third), BEATS))
+    assert np.array_equal(read_roll(chorale(tonic, third), BEATS), common) == (tonic == 0)
+
+
+def test_drums_say_nothing_of_the_key() -> None:
+    drums = b"".join(note(61 + 2 * (i % 3), channel=9) for i in range(40))
+    both = midi(chorale_track(), drums)
+    np.testing.assert_array_equal(
+        read_roll(both, BEATS, tonality="common"), read_roll(midi(chorale_track()), BEATS, tonality="common")
+    )
+
+
+def chorale_track() -> bytes:
+    """A tune in D major."""
+    return b"".join(note(pitch) for pitch in (62, 64, 66, 69, 66, 64, 62))
+
+
+def test_beats_stay_on_the_grid_whatever_the_tempo_does() -> None:
+    """Ritardando and accelerando within and between the notes: frames count beats, so each note has its two."""
+    slower = [tempo(400_000 + 50_000 * i, delta=0 if i == 0 else 240) for i in range(8)]
+    tune = b"".join(note(pitch) for pitch in (60, 62, 64, 65))
+    roll = read_roll(midi(b"".join(slower), tune), Sampling(steps_per_beat=2))
+    assert [int(np.flatnonzero(frame)[0]) + 21 for frame in roll] == [60, 60, 62, 62, 64, 64, 65, 65]
+    assert roll.sum() == 8

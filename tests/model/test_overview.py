@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from model.midi import Bounds, parse
-from model.overview import LENGTH_EDGES, Overview, key_of, voices
+from model.midi import Bounds, key_of, parse
+from model.overview import LENGTH_EDGES, Overview, voices
 from model.overview_plot import overview_png
 from tests.pieces import midi_file, piece
 
