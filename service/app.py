@@ -10,8 +10,9 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from service import problems
+from service import openapi, problems
 from service.auth import is_loopback, require_key
+from service.described import PROBLEM
 from service.housekeeping import housekeeping
 from service.limits import RateLimits
 from service.metrics import QueueMetrics, RequestMetrics
@@ -45,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("rnnrbm"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        responses=dict.fromkeys(("default", 422), problems.DESCRIPTION),
+        responses=dict.fromkeys(("default", 422), PROBLEM),
     )
     app.state.settings = settings
     app.state.uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
@@ -57,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RateLimits, settings=settings)
     app.add_middleware(RequestMetrics, registry=registry)
     _include_routes(app, settings)
+    openapi.install(app, settings, app.state.store)
     return app
 
 

@@ -7,7 +7,8 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
-from service.forms import MULTIPART_FILES, media_type, parse_json, read_form, read_json
+from service.described import FILES, MIDI_PART, body, form_body, json_body, reference
+from service.forms import media_type, parse_json, read_form, read_json
 from service.problems import ProblemError
 from worker.corpora import ingest
 from worker.settings import Settings
@@ -58,17 +59,7 @@ def summary(corpus: dict[str, Any]) -> dict[str, Any]:
     return {"corpus": shown, "refused": corpus["refused"]}
 
 
-def body(params: type[BaseModel], with_corpus: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+def described(params: type[BaseModel], with_corpus: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
     """What /openapi.json says of such a request's body."""
-    config = {
-        "type": "string",
-        "contentMediaType": "application/json",
-        "contentSchema": params.model_json_schema(),
-        "description": f"JSON, the members of {params.__name__}",
-    }
-    form = {"type": "object", "required": ["files"], "properties": {"files": MULTIPART_FILES, "config": config}}
-    content = {
-        "multipart/form-data": {"schema": form},
-        "application/json": {"schema": with_corpus.model_json_schema(), "example": example},
-    }
-    return {"requestBody": {"required": True, "content": content}}
+    form = form_body(params, {"files": FILES}, {"files": MIDI_PART}, required=["files"])
+    return body(form, json_body(reference(with_corpus), stored_corpus=example))

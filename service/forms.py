@@ -1,5 +1,6 @@
 """Multipart uploads: files spooled to disk by the framework, a JSON field beside them."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,16 +15,6 @@ from worker.settings import Settings
 
 CONFIG_BYTES = 64 * 1024
 """Most bytes of JSON in a request: far more than any of ours needs, and read at once."""
-FILE = {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
-"""What /openapi.json says of a file, in the terms of 3.1 and in older ones, which generators of clients look for."""
-MULTIPART_FILES = {
-    "type": "array",
-    "minItems": 1,
-    "items": FILE,
-    "description": ".mid, .midi, or .zip of them",
-}
-
-
 Params = TypeVar("Params", bound=BaseModel)
 
 
@@ -39,9 +30,22 @@ def parse_json(kind: type[Params], text: bytes | str) -> Params:
         ProblemError: 422, naming the fields at fault.
     """
     try:
-        return kind.model_validate_json(text if text.strip() else "{}")
+        return kind.model_validate_json(_with_whole_numbers(text) if text.strip() else "{}", strict=True)
     except ValidationError as error:
         raise invalid_error(error.errors()) from error
+
+
+def _with_whole_numbers(text: bytes | str) -> bytes | str:
+    """The JSON with 2.0 as 2, which to JSON Schema is an integer and to a strict check is none."""
+    try:
+        return json.dumps(json.loads(text, parse_float=_whole_if_it_is))
+    except (ValueError, RecursionError):  # who reads it next says what is wrong
+        return text
+
+
+def _whole_if_it_is(digits: str) -> float:
+    number = float(digits)
+    return int(number) if number.is_integer() else number
 
 
 async def read_json(request: Request) -> bytes:

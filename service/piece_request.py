@@ -1,12 +1,12 @@
 """What POST /generate takes: JSON, or a form with the same JSON as `config` and a MIDI file beside it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
-from service.forms import FILE, media_type, open_form, parse_json, read_json, text_of
+from service.described import FILE, MIDI_PART, body, form_body, json_body
+from service.forms import media_type, open_form, parse_json, read_json, text_of
 from service.problems import ProblemError
 from worker.given_files import GivenFile
 from worker.protocol import GenerateParams, Role
@@ -66,42 +66,30 @@ async def _sorted_out(form: FormData) -> PieceRequest:
     return PieceRequest(parse_json(GenerateParams, config), *files)
 
 
-def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
-    """A JSON schema without references, which would point nowhere inside of an OpenAPI document."""
-    if isinstance(node, list):
-        return [_inlined(item, definitions) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if "$ref" in node:
-        return _inlined(definitions[node["$ref"].removeprefix("#/$defs/")], definitions)
-    return {name: _inlined(value, definitions) for name, value in node.items() if name != "$defs"}
-
-
-def _schema() -> Any:
-    schema = GenerateParams.model_json_schema()
-    return _inlined(schema, schema.get("$defs", {}))
-
-
-_FORM = {
-    "type": "object",
-    "additionalProperties": False,
+_FILES = {
+    "primer": {**FILE, "description": "a MIDI file that the piece begins with and goes on from"},
+    "source": {**FILE, "description": "a MIDI file that is filled in: what `keep` names of it stays"},
+}
+_LENGTHS = ("length", "bars", "seconds")
+_WITH_SOURCE = {
+    "required": ["config"],
     "properties": {
-        "config": {"type": "string", "description": "JSON, the members of the body as application/json"},
-        "primer": {**FILE, "description": "a MIDI file that the piece begins with and goes on from"},
-        "source": {**FILE, "description": "a MIDI file that is filled in: what `keep` names of it stays"},
+        "primer": False,
+        "config": {
+            "required": ["keep"],
+            "properties": {"keep": {"type": "array"}, **{name: {"type": "null"} for name in _LENGTHS}},
+        },
     },
 }
-_FORM_EXAMPLES = {"bars": {"summary": "Eight bars; with a primer, after it", "value": {"config": '{"bars": 8}'}}}
-_JSON_EXAMPLES = {
-    "a piece": {"summary": "A piece of 400 steps", "value": {"length": 400, "seed": 7, "temperature": 0.9}},
-    "bars": {"summary": "Sixteen bars for a flute", "value": {"bars": 16, "pitch_range": [60, 97], "program": 73}},
-}
-BODY = {
-    "requestBody": {
-        "content": {
-            "application/json": {"schema": _schema(), "examples": _JSON_EXAMPLES},
-            "multipart/form-data": {"schema": _FORM, "examples": _FORM_EXAMPLES},
-        }
-    }
-}
+_WITHOUT_SOURCE = {"properties": {"config": {"properties": {"keep": {"type": "null"}}}}}
+_RULES = {"if": {"required": ["source"]}, "then": _WITH_SOURCE, "else": _WITHOUT_SOURCE}
+BODY = body(
+    json_body(
+        {"$ref": "#/components/schemas/PieceParams"},
+        a_piece={"length": 60, "seed": 7, "temperature": 0.9},
+        four_bars_for_a_flute={"bars": 4, "pitch_range": [60, 97], "program": 73},
+    ),
+    form_body(GenerateParams, _FILES, dict.fromkeys(_FILES, MIDI_PART), **_RULES),
+    required=False,
+)
 """What /openapi.json says of it."""

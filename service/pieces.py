@@ -6,7 +6,6 @@ from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from service.forms import FILE
 from service.schemas import GenerationDetail, GenerationView, PieceView
 from worker.rendering import (
     audio_of,
@@ -23,8 +22,6 @@ from worker.store import ArtefactStore
 MIDI, PNG, WAV, JSON, ZIP = "audio/midi", "image/png", "audio/wav", "application/json", "application/zip"
 FORMS = (MIDI, PNG, WAV, JSON, ZIP)
 FORMS_OF_SEVERAL = (ZIP, JSON)
-BINARY: dict[str, Any] = {"schema": FILE}
-"""What /openapi.json says of every form but JSON."""
 SUFFIXES = {MIDI: ".mid", PNG: ".png", WAV: ".wav", ZIP: ".zip"}
 MAKERS = {MIDI: midi_of, PNG: picture_of, WAV: audio_of, ZIP: zip_of}
 

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.described import MEDIA_TYPE
 from worker.errors import (
     BrokerError,
     BundledError,
@@ -27,7 +28,6 @@ from worker.errors import (
 
 logger = logging.getLogger(__name__)
 
-MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 MOST_ERRORS = 20
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -54,13 +54,6 @@ class ProblemDetails(BaseModel):
     detail: str
     errors: list[dict[str, Any]] | None = None
     refused: list[dict[str, str]] | None = None
-
-
-DESCRIPTION: dict[str, Any] = {
-    "description": "Problem details (RFC 9457)",
-    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
-}
-"""What /openapi.json says of every error."""
 
 
 class ProblemError(Exception):
@@ -94,22 +87,6 @@ def install(app: FastAPI) -> None:
     app.exception_handler(WorkerError)(_on_worker)
     app.exception_handler(Exception)(_on_unforeseen)
     app.add_middleware(_PlainTextErrors)
-    _describe(app)
-
-
-def _describe(app: FastAPI) -> None:
-    """Put the schema that DESCRIPTION speaks of into /openapi.json.
-
-    FastAPI would do it for a `model`, but say of every error that it is application/json.
-    """
-    openapi = app.openapi
-
-    def with_problems() -> dict[str, Any]:
-        document = openapi()
-        document["components"]["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
-        return document
-
-    app.openapi = with_problems  # type: ignore[method-assign]  # as FastAPI's documentation has it
 
 
 async def _on_problem(_request: Request, error: ProblemError) -> JSONResponse:

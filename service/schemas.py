@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.protocol import KeptRegion, PitchRange
+from worker.protocol import JobView, KeptRegion, PitchRange
 from worker.uploads import Refusal
 
 Item = TypeVar("Item")
@@ -32,6 +32,22 @@ class CorpusView(BaseModel):
     frames: int
     refused: list[Refusal]
     created_at: datetime
+
+
+class CorpusSummary(BaseModel):
+    """What became of the files that a job works on."""
+
+    id: str
+    files: int
+    usable: int
+    refused: list[Refusal]
+
+
+class CorpusJobView(JobView):
+    """A job on a corpus, as it was sent, with the files that cannot be used."""
+
+    corpus: CorpusSummary
+    refused: list[Refusal]
 
 
 class Spread(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.errors import NotFoundError, ParameterError
+from worker.errors import NotFoundError
 from worker.protocol import ModelName, new_id
 from worker.settings import Settings
 from worker.store import CORPUS, ArtefactStore, now
@@ -15,8 +15,6 @@ from worker.uploads import Upload, read_upload
 
 PIECES, REPORT, STATISTICS, PICTURE = "pieces.zip", "files.jsonl", "statistics.json", "statistics.png"
 FRAMES_PER_BEAT = 2
-LONGEST_OFFSET = 15
-"""Digits of a cursor: more bytes than any report has."""
 
 
 class CorpusParams(BaseModel):
@@ -82,31 +80,24 @@ def _keep(store: ArtefactStore, record: dict[str, Any], upload: Upload) -> None:
 
 
 def file_page(
-    store: ArtefactStore, corpus_id: str, after: str | None, limit: int
+    store: ArtefactStore, corpus_id: str, after: int | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
     """The report on a corpus's files, as they were when it was first uploaded, and the cursor of what follows.
 
+    A cursor is a position in the report; from one within a file's line it goes on with the next.
+
     Raises:
         NotFoundError: there is no such corpus.
-        ParameterError: `after` is no cursor of this report.
     """
     store.record(CORPUS, corpus_id)
     with store.open_file(CORPUS, corpus_id, REPORT) as file:
         if after is not None:
-            file.seek(_line_before(after))
-            if file.read(1) != b"\n":
-                raise ParameterError("after", "this is no cursor of this list")
+            file.seek(after - 1)
+            file.readline()
         lines = [line for _ in range(limit) if (line := file.readline())]
         end = file.tell()
         more = file.read(1) != b""
     return [json.loads(line) for line in lines], str(end) if more else None
-
-
-def _line_before(cursor: str) -> int:
-    """Where the line ends that lies before the cursor, which is a position in the file."""
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= LONGEST_OFFSET and int(cursor) > 0):
-        raise ParameterError("after", "this is no cursor of this list")
-    return int(cursor) - 1
 
 
 def statistics(store: ArtefactStore, corpus_id: str) -> dict[str, Any]:

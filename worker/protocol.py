@@ -5,9 +5,10 @@ Everything here crosses Redis as JSON.
 
 from datetime import datetime
 from enum import StrEnum
+from itertools import combinations
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, JsonValue, WithJsonSchema, model_validator
 from ulid import ULID
 
 from worker.errors import ParameterError
@@ -160,6 +161,15 @@ class KeptRegion(BaseModel):
     )
 
 
+def _at_most_one_of(*names: str) -> dict[str, JsonValue]:
+    """JSON Schema for it, of members that are numbers or null."""
+    number: dict[str, JsonValue] = {"type": "number"}
+    pairs: list[JsonValue] = [
+        {"required": list(pair), "properties": dict.fromkeys(pair, number)} for pair in combinations(names, 2)
+    ]
+    return {"not": {"anyOf": pairs}}
+
+
 class JobOptions(BaseModel):
     """What every request for a job may say of it."""
 
@@ -177,7 +187,7 @@ class JobOptions(BaseModel):
 class GenerateParams(JobOptions):
     """Body of POST /generate, or its `config` where a file comes with it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_at_most_one_of("length", "bars", "seconds"))
 
     model: str = Field(
         DEFAULT_MODEL,
@@ -217,7 +227,7 @@ ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,99}$")]
 class TrainParams(JobOptions):
     """The `config` of POST /train and, with a corpus, parameters of a train job. Absent: the recipe's."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_at_most_one_of("dt", "steps_per_beat"))
 
     name: ModelName | None = None
     recipe: Literal["tutorial", "fast"] = "fast"

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.deps import BrokerDep, SettingsDep, StoreDep
+from service.described import BINARY, errors, headers
 from service.jobs import SubmitDep, accepted, problem_of
 from service.negotiation import Accept, Prefer, choose_media_type, preferred_wait
 from service.piece_request import BODY, PieceRequest, read_piece_request
-from service.pieces import BINARY, FORMS, FORMS_OF_SEVERAL, JSON, WAV, answer
+from service.pieces import FORMS, FORMS_OF_SEVERAL, JSON, WAV, answer
 from service.schemas import GenerationDetail
 from worker.errors import ParameterError
 from worker.given import gibbs_steps_of
@@ -27,9 +28,14 @@ ANSWER: dict[int | str, dict[str, Any]] = {
         "description": "The piece",
         "model": GenerationDetail,
         "content": {form: BINARY for form in FORMS if form != JSON},
-        "headers": {name: {"schema": {"type": "string"}} for name in ("Location", "X-Seed", "X-Job-Id")},
+        "headers": headers("Location", "X-Seed", "X-Job-Id", "Preference-Applied", "Content-Disposition"),
     },
-    202: {"description": "Not done in time: the job", "model": JobView},
+    202: {
+        "description": "Not done in time: the job",
+        "model": JobView,
+        "headers": headers("Location", "X-Seed", "X-Job-Id", "Preference-Applied", "Retry-After"),
+    },
+    **errors(404, 406, 409, 500, 504),
 }
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
-from service.deps import After, BrokerDep, Limit
+from service.deps import After, BrokerDep, JobId, Limit
 from service.schemas import Page
 from worker.protocol import JobView, Kind, Status
 
@@ -36,18 +36,18 @@ def list_jobs(
 
 
 @router.get("/{job_id}", operation_id="get_job")
-def get(job_id: str, broker: BrokerDep) -> JobView:
+def get(job_id: JobId, broker: BrokerDep) -> JobView:
     """One job: its state, progress, result or problem."""
     return broker.view(job_id)
 
 
 @router.delete("/{job_id}", operation_id="cancel_job")
-def cancel(job_id: str, broker: BrokerDep) -> JobView:
+def cancel(job_id: JobId, broker: BrokerDep) -> JobView:
     """Cancel a job; a running training stops soon and keeps what it has learned as a model."""
     return broker.cancel(job_id)
 
 
-def _known(job_id: str, broker: BrokerDep) -> str:
+def _known(job_id: JobId, broker: BrokerDep) -> str:
     """The id of a job that exists: once events flow it is too late for a 404."""
     return broker.view(job_id).id
 

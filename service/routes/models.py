@@ -4,19 +4,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
 
 import service.ids  # noqa: F401 (paths below speak of models)
-from service.corpus_jobs import body, read_corpus_job, summary
-from service.deps import After, Limit, SettingsDep, StoreDep
-from service.forms import FILE, media_type, parse_json, read_form, read_json
+from service.corpus_jobs import described, read_corpus_job, summary
+from service.deps import After, Limit, ModelReference, SettingsDep, StoreDep
+from service.described import BINARY, FILE, MODEL_PART, body, errors, form_body, headers, json_body, reference
+from service.forms import media_type, parse_json, read_form, read_json
 from service.jobs import SubmitDep, accepted
-from service.pieces import BINARY
 from service.problems import ProblemError
-from service.schemas import ModelSummary, ModelView, Page
+from service.schemas import CorpusJobView, ModelSummary, ModelView, Page
 from worker import models
 from worker.models import DefaultModel, Description, ImportParams, SnapshotParams
-from worker.protocol import DEFAULT_MODEL, EvaluateJob, EvaluateParams, EvaluateRequest, JobView, Kind, bounded
+from worker.protocol import DEFAULT_MODEL, EvaluateJob, EvaluateParams, EvaluateRequest, Kind, bounded
 from worker.settings import MEBIBYTE, Settings
 from worker.store import MODEL, ArtefactStore
 
@@ -26,41 +25,16 @@ MODEL_BYTES = 64 * MEBIBYTE
 """More than any model has that can be trained here."""
 MOST_COMPARED = 8
 PNG: dict[int | str, dict[str, Any]] = {200: {"description": "The picture", "content": {"image/png": BINARY}}}
-IMPORT_FORM = {
-    "type": "object",
-    "required": ["file"],
-    "properties": {
-        "file": {**FILE, "description": ".safetensors"},
-        "config": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": ImportParams.model_json_schema(),
-            "description": "JSON: name, description, tempo",
-        },
-    },
-}
-IMPORT_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": IMPORT_FORM},
-            "application/json": {
-                "schema": SnapshotParams.model_json_schema(),
-                "example": {"job": "01M87VP90SSX7MD4D6A2DGDW0V", "name": "mine so far"},
-            },
-        },
-    }
-}
-
-
-def _json_body(params: type[BaseModel], example: dict[str, str]) -> dict[str, Any]:
-    content = {"schema": params.model_json_schema(), "example": example}
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
-
-
-DESCRIBE_BODY = _json_body(Description, {"name": "reels", "description": "Fiddle tunes, 200 hidden units"})
-DEFAULT_BODY = _json_body(DefaultModel, {"model": "reels"})
-EVALUATE_BODY = body(EvaluateParams, EvaluateRequest, {"corpus": "01M87VP8Z3QBY8M9EE4ZPRSQBN", "frames": 5000})
+FILE_OF_MODEL = {"file": {**FILE, "description": ".safetensors"}}
+IMPORT_BODY = body(
+    form_body(ImportParams, FILE_OF_MODEL, {"file": MODEL_PART}, required=["file"]),
+    json_body(reference(SnapshotParams), a_training={"job": "01M87VP90SSX7MD4D6A2DGDW0V", "name": "mine so far"}),
+)
+DESCRIPTION = {"name": "reels", "description": "Fiddle tunes, 200 hidden units"}
+DESCRIBE_BODY = body(json_body(reference(Description), both=DESCRIPTION))
+DEFAULT_BODY = body(json_body(reference(DefaultModel), by_name={"model": "nottingham"}))
+CREATED: dict[int | str, dict[str, Any]] = {201: {"headers": headers("Location")}, **errors(404)}
+EVALUATE_BODY = described(EvaluateParams, EvaluateRequest, {"corpus": "01M87VP8Z3QBY8M9EE4ZPRSQBN", "frames": 5000})
 
 
 def view(record: dict[str, Any]) -> ModelView:
@@ -85,7 +59,7 @@ def list_models(
     return Page(items=[ModelSummary.model_validate(record) for record in records], next=cursor)
 
 
-@router.post("", operation_id="create_model", status_code=201, openapi_extra=IMPORT_BODY)
+@router.post("", operation_id="create_model", status_code=201, openapi_extra=IMPORT_BODY, responses=CREATED)
 async def create(request: Request, response: Response, settings: SettingsDep, store: StoreDep) -> ModelView:
     """Take in a .safetensors file, or keep what a training has learned so far as a model of its own.
 
@@ -119,11 +93,19 @@ async def _take_in(request: Request, settings: Settings, store: ArtefactStore) -
         return await run_in_threadpool(models.take_in, store, name, data, said)
 
 
-@router.get("/curve.png", operation_id="compare_model_curves", response_class=Response, responses=PNG)
+@router.get(
+    "/curve.png", operation_id="compare_model_curves", response_class=Response, responses={**PNG, **errors(404)}
+)
 def compare(
     store: StoreDep,
     model: Annotated[
-        list[str], Query(min_length=1, max_length=MOST_COMPARED, description="id or name, once for each model")
+        list[str],
+        Query(
+            min_length=1,
+            max_length=MOST_COMPARED,
+            description="id or name, once for each model",
+            examples=[["nottingham"]],
+        ),
     ],
 ) -> Response:
     """The training curves of several models in one picture: `?model=one&model=other`."""
@@ -142,7 +124,7 @@ async def _default(request: Request) -> DefaultModel:
     return parse_json(DefaultModel, await read_json(request))
 
 
-@router.put("/default", operation_id="set_default_model", openapi_extra=DEFAULT_BODY)
+@router.put("/default", operation_id="set_default_model", openapi_extra=DEFAULT_BODY, responses=errors(404))
 def set_default(said: Annotated[DefaultModel, Depends(_default)], store: StoreDep) -> ModelView:
     """Choose the model that plays where a request names none."""
     return view(store.choose_default(said.model))
@@ -155,7 +137,7 @@ def reset_default(store: StoreDep) -> None:
 
 
 @router.get("/{model_id:model}", operation_id="get_model")
-def get(model_id: str, store: StoreDep) -> ModelView:
+def get(model_id: ModelReference, store: StoreDep) -> ModelView:
     """One model by id or name, with its config, corpus statistics and final metrics."""
     return view(store.find_model(model_id))
 
@@ -166,14 +148,14 @@ async def _description(request: Request) -> Description:
     return parse_json(Description, await read_json(request))
 
 
-@router.patch("/{model_id:model}", operation_id="update_model", openapi_extra=DESCRIBE_BODY)
-def update(model_id: str, said: Annotated[Description, Depends(_description)], store: StoreDep) -> ModelView:
+@router.patch("/{model_id:model}", operation_id="update_model", openapi_extra=DESCRIBE_BODY, responses=errors(409))
+def update(model_id: ModelReference, said: Annotated[Description, Depends(_description)], store: StoreDep) -> ModelView:
     """Rename a model, or describe it; what the body does not have stays as it is."""
     return view(models.describe(store, model_id, said))
 
 
-@router.delete("/{model_id:model}", operation_id="delete_model", status_code=204)
-def delete(model_id: str, store: StoreDep) -> None:
+@router.delete("/{model_id:model}", operation_id="delete_model", status_code=204, responses=errors(409))
+def delete(model_id: ModelReference, store: StoreDep) -> None:
     """Delete a model; pieces that it made stay."""
     store.delete(MODEL, store.find_model(model_id)["id"])
 
@@ -182,9 +164,15 @@ def delete(model_id: str, store: StoreDep) -> None:
     "/{model_id:model}/download",
     operation_id="download_model",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": BINARY}}},
+    responses={
+        200: {
+            "description": "The file",
+            "content": {"application/octet-stream": BINARY},
+            "headers": headers("Content-Disposition"),
+        }
+    },
 )
-def download(model_id: str, store: StoreDep) -> Response:
+def download(model_id: ModelReference, store: StoreDep) -> Response:
     """The model as a .safetensors file."""
     record = store.find_model(model_id)
     disposition = f'attachment; filename="{record["name"]}.safetensors"'
@@ -193,13 +181,13 @@ def download(model_id: str, store: StoreDep) -> Response:
 
 
 @router.get("/{model_id:model}/metrics", operation_id="get_model_metrics")
-def metrics(model_id: str, store: StoreDep) -> Page[dict[str, float]]:
+def metrics(model_id: ModelReference, store: StoreDep) -> Page[dict[str, float]]:
     """Metrics of every epoch, all on one page."""
     return Page(items=store.find_model(model_id)["metrics"], next=None)
 
 
 @router.get("/{model_id:model}/curve.png", operation_id="get_model_curve", response_class=Response, responses=PNG)
-def curve(model_id: str, store: StoreDep) -> Response:
+def curve(model_id: ModelReference, store: StoreDep) -> Response:
     """The training curve."""
     return Response(models.curve(store, model_id), media_type="image/png")
 
@@ -209,10 +197,11 @@ def curve(model_id: str, store: StoreDep) -> Response:
     operation_id="evaluate_model",
     status_code=202,
     openapi_extra=EVALUATE_BODY,
-    response_model=JobView,
+    response_model=CorpusJobView,
+    responses={202: {"headers": headers("Location", "Retry-After")}},
 )
 async def evaluate(
-    model_id: str, request: Request, settings: SettingsDep, submit_job: SubmitDep, store: StoreDep
+    model_id: ModelReference, request: Request, settings: SettingsDep, submit_job: SubmitDep, store: StoreDep
 ) -> Response:
     """Queue an evaluation on MIDI files or a stored corpus, best one that the model was not trained on.
 

@@ -55,7 +55,7 @@ def client(server: Server, load: Any) -> Iterator[Any]:
 def test_it_trains_follows_and_generates(client: Any, load: Any) -> None:
     types, models = load("types"), load("models")
     files = [types.File(io.BytesIO(midi_file(seed)), f"{seed}.mid", "audio/midi") for seed in range(2)]
-    body = models.TrainFilesBody(files=files, config=json.dumps(SMALL))
+    body = models.TrainFilesBody(files=files, config=models.TrainParams.from_dict(SMALL))
     job = load("api.train.train").sync(client=client, body=body)
     assert (job.kind, job.status) == (models.Kind.TRAIN, models.Status.QUEUED)
 
@@ -65,7 +65,7 @@ def test_it_trains_follows_and_generates(client: Any, load: Any) -> None:
     assert ended.status == models.Status.SUCCEEDED
     assert ended.progress.step == ended.progress.total == 2
 
-    asked = models.GenerateJsonGenerateParams(model="generated", length=30, seed=7)
+    asked = models.PieceParams(model="generated", length=30, seed=7)
     piece = load("api.generate.generate").sync_detailed(client=client, body=asked)
     assert piece.parsed.payload.read().startswith(b"MThd")
     kept = load("api.generations.get_generation").sync(piece.headers["x-job-id"], client=client)
@@ -77,6 +77,6 @@ def test_it_trains_follows_and_generates(client: Any, load: Any) -> None:
 def test_errors_come_as_problems(client: Any, load: Any) -> None:
     missing = load("api.models.get_model").sync("none", client=client)
     assert (type(missing).__name__, missing.status) == ("ProblemDetails", 404)
-    asked = load("models").GenerateJsonGenerateParams(length=0)
+    asked = load("models").PieceParams(length=0)
     refused = load("api.generate.generate").sync(client=client, body=asked)
     assert refused.errors[0]["field"] == "length"
