@@ -88,7 +88,7 @@ def _add_errors(path: str, operation: Node) -> None:
         statuses.append(401)
     if "{" in path:
         statuses.append(404)
-    if operation.get("parameters"):
+    if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
         statuses.append(422)
     if "requestBody" in operation:
         statuses += OF_BODIES
