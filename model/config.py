@@ -30,11 +30,14 @@ class Sampling:
             raise ConfigError("the time step must be positive")
 
 
+KINDS = ("rnn-rbm", "lstm-rbm", "lstm-nade")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """What rebuilds a model and reads its input; stored as `config` in the model file."""
 
-    kind: Literal["rnn-rbm"] = "rnn-rbm"
+    kind: Literal["rnn-rbm", "lstm-rbm", "lstm-nade"] = "rnn-rbm"
     n_hidden: int = 150
     n_hidden_recurrent: int = 100
     pitch_range: tuple[int, int] = PIANO
@@ -45,12 +48,17 @@ class ModelConfig:
     learn_u0: bool = False
     """Whether the first recurrent state is a parameter, `u0`; otherwise it is 0."""
 
+    n_channels: int = 0
+    """Of the pitch-tied layer, in kinds with a gated recurrence: a multiple of 16; 0: without memory of the piece."""
+
     def __post_init__(self) -> None:
         low, high = self.pitch_range
         if not 0 <= low < high <= 128:
             raise ConfigError(f"pitch_range {low}..{high} is not within MIDI's 0..128")
-        if self.kind != "rnn-rbm":
+        if self.kind not in KINDS:
             raise ConfigError(f"unknown kind of model {self.kind!r}")
+        if self.n_channels < 0 or self.n_channels % 16 or (self.n_channels and self.kind == "rnn-rbm"):
+            raise ConfigError("n_channels is a multiple of 16, and 0 for an rnn-rbm, which has no memory of the piece")
         if self.n_hidden < 1 or self.n_hidden_recurrent < 1:
             raise ConfigError("a model needs at least one hidden and one recurrent unit")
         if self.tonality not in ("own", "common"):
@@ -114,6 +122,10 @@ class TrainingConfig:
     """Model: the parameters of a model that was trained before."""
     input_dropout: float = 0.0
     """Share of sounding notes that the recurrence does not hear in training."""
+    channel_dropout: float = 0.0
+    """Share of the pitch-tied layer's channels that a frame goes without in training."""
+    state_dropout: float = 0.0
+    """Share of the recurrent units that a frame's biases do not see in training; of a gated recurrence."""
     clip_norm: float | None = None
     """Longest gradient; longer ones are shortened. Here and below, 0 is None."""
     transpose: int = 0
@@ -147,7 +159,7 @@ class Recipe:
 RECIPES = {
     "tutorial": Recipe(ModelConfig(), TrainingConfig()),
     "fast": Recipe(
-        ModelConfig(n_hidden_recurrent=200, dt=None, steps_per_beat=2),
+        ModelConfig(n_hidden_recurrent=200, dt=None, steps_per_beat=2, tonality="common"),
         TrainingConfig(
             epochs=60,
             lr=1.5e-3,
@@ -161,6 +173,8 @@ RECIPES = {
             initialization="scaled",
             input_dropout=0.2,
             clip_norm=5.0,
+            validation=0.1,
+            patience=10,
         ),
     ),
 }

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ModelConfig
+from model.memory import HEARD, N_PLANES, N_SCALARS, REACH
 
 NAMES = ("W", "bv", "bh", "Wuh", "Wuv", "Wvu", "Wuu", "bu")
 """Of every RNN-RBM; one that learns its first state has `u0` besides."""
@@ -16,9 +17,27 @@ Array = NDArray[np.float32]
 
 def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The shape of each parameter, by the tutorial's name."""
+    if config.kind != "rnn-rbm":
+        return _gated_shapes(config)
     V, H, R = config.n_visible, config.n_hidden, config.n_hidden_recurrent
     always = (V, H), (V,), (H,), (R, H), (R, V), (V, R), (R, R), (R,)
     return dict(zip(NAMES, always, strict=True)) | ({"u0": (R,)} if config.learn_u0 else {})
+
+
+def _gated_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Of the kinds `lstm-rbm` and `lstm-nade`: model/gated.py, model/tied.py and model/nade.py say what they are."""
+    V, H, R, C = config.n_visible, config.n_hidden, config.n_hidden_recurrent, config.n_channels
+    found: dict[str, tuple[int, ...]] = {"W": (V, H), "bv": (V,), "bh": (H,), "Wuh": (R, H), "Wuv": (R, V)}
+    found |= {"Wvu": (len(HEARD) if C else 1, V, 4 * R), "Wuu": (R, 4 * R), "bu": (4 * R,)}
+    if config.kind == "lstm-nade":
+        found["U"] = (V, H)
+    if not C:
+        return found
+    found |= {"Wsu": (N_SCALARS, 4 * R), "Wug": (R, 2 * C), "Wsg": (N_SCALARS, 2 * C), "bg": (2 * C,)}
+    found |= {"conv": (N_PLANES, 2 * REACH + 1, C), "bconv": (C,), "mix": (C, C), "bmix": (C,), "out": (C,)}
+    if config.kind == "lstm-nade":
+        found["below"] = (REACH, C)
+    return found
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class _Negative:
         bv, bh = (bias.expand(CHAINS, -1) for bias in (network.bv, network.bh))
         if self._kernel is not None:
             chains = self._kernel.chains
-            self._v = chains(network.to_parameters(), self._v, bv.numpy(), bh.numpy(), STEPS, stream)
+            self._v = chains(network.W.numpy(), self._v, bv.numpy(), bh.numpy(), STEPS, stream)
             return torch.from_numpy(self._v).to(network.W)
         generator = torch.Generator(network.W.device).manual_seed(stream >> 1)  # PyTorch takes 63 bits
         v = gibbs_chain(torch.from_numpy(self._v).to(network.W), network.W, bv, bh, STEPS, generator)

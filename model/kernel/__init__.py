@@ -65,6 +65,36 @@ _Array = c_void_p
 _Model = POINTER(_Parameters)
 
 
+class TiedView(Structure):
+    """`Tied` of kernel.h."""
+
+    _fields_ = [
+        *((name, c_long) for name in ("n_visible", "n_planes", "n_channels")),
+        *((name, c_void_p) for name in ("conv", "below", "bias", "mix", "mix_bias", "out")),
+    ]  # fmt: skip
+
+
+class GatedView(Structure):
+    """`Gated` of kernel.h."""
+
+    _fields_ = [
+        *((name, c_long) for name in ("n_visible", "n_hidden", "n_recurrent", "n_channels")),
+        *((name, c_void_p) for name in ("W", "WT", "U", "biases", "to_biases", "heard", "scalars", "Wuu", "bu")),
+        *((name, c_void_p) for name in ("gate_u", "gate_s", "gate_bias")),
+        ("tied", TiedView),
+    ]  # fmt: skip
+
+
+STARTS = {"zeros": 0, "last": 1, "pointed": 2}
+"""Where a frame's Gibbs chain starts: at zeros, at the frame before, or at what followed an earlier place like this."""
+
+
+class Drawing(Structure):
+    """How frames are drawn: `start` of the Gibbs chains is one of STARTS' numbers."""
+
+    _fields_ = [("temperature", c_float), ("gibbs_steps", c_long), ("start", c_int32)]
+
+
 class _InstructionSet(Structure):
     """`InstructionSet` of kernel.h. ctypes lets go of the GIL around each call."""
 
@@ -83,6 +113,15 @@ class _InstructionSet(Structure):
         ("anneal", CFUNCTYPE(
             c_int, _Model, c_long, _Array, c_long, _Array, _Array, c_uint64, c_uint64, _Array, _Array
         )),
+        ("contexts", CFUNCTYPE(c_int, c_long, c_long, _Array, _Array, _Array)),
+        ("tied_forward", CFUNCTYPE(c_int, POINTER(TiedView), c_long, *[_Array] * 6)),
+        ("tied_backward", CFUNCTYPE(c_int, POINTER(TiedView), c_long, *[_Array] * 7, POINTER(TiedView))),
+        ("piece_bytes", CFUNCTYPE(c_long, POINTER(GatedView), c_long)),
+        ("gated_generate", CFUNCTYPE(
+            c_int, POINTER(GatedView), POINTER(Drawing), c_long, c_long, c_long, _Array, POINTER(_Clamp), c_long, _Array,
+            _Array
+        )),
+        ("gated_hear", CFUNCTYPE(c_int, POINTER(GatedView), c_long, _Array, c_long, *[_Array] * 4)),
     ]  # fmt: skip
 
 
@@ -110,23 +149,32 @@ class Clamp:
     """(steps,): the logits that a given cell costs while it is otherwise; the last is beyond all bounds."""
 
 
+def clamp_view(clamp: Clamp, log_weights: NDArray[np.float64]) -> _Clamp:
+    """A clamp of contiguous arrays as the kernel takes it; log weights (pieces,) are added to. All must outlive it."""
+    return _Clamp(
+        clamp.kept.ctypes.data, clamp.source.ctypes.data, clamp.penalties.ctypes.data, len(clamp.penalties),
+        log_weights.ctypes.data,
+    )  # fmt: skip
+
+
 class Kernel:
     """The kernel for one instruction set."""
 
     def __init__(self, functions: _InstructionSet) -> None:
-        self._functions = functions
+        self.functions = functions
         self.name: str = functions.name.decode()
 
-    def chains(self, parameters: Parameters, v: Frames, bv: Array, bh: Array, k: int, stream: int) -> Frames:
+    def chains(self, W: Array, v: Frames, bv: Array, bh: Array, k: int, stream: int) -> Frames:
         """The visible units after `k` Gibbs steps from `v` (rows, n_visible), each row with biases of its own.
 
-        bv: (rows, n_visible), bh: (rows, n_hidden). What `model.rbm.gibbs_chain` does.
+        W: (n_visible, n_hidden), bv: (rows, n_visible), bh: (rows, n_hidden). What `model.rbm.gibbs_chain` does.
         """
-        v, bv, bh = v.copy(), np.ascontiguousarray(bv, np.float32), np.ascontiguousarray(bh, np.float32)
-        done = self._functions.chains(
-            byref(_view(parameters)), k, len(v), bv.ctypes.data, bh.ctypes.data, stream, v.ctypes.data
+        W, bv, bh = (np.ascontiguousarray(array, np.float32) for array in (W, bv, bh))
+        v = v.copy()
+        done = self.functions.chains(
+            byref(_only_weights(W)), k, len(v), bv.ctypes.data, bh.ctypes.data, stream, v.ctypes.data
         )
-        _check(done)
+        check(done)
         return v
 
     def generate(
@@ -151,10 +199,7 @@ class Kernel:
         if kept.shape != source.shape or kept.shape[1:] != (parameters.config.n_visible,):
             raise ValueError(f"a clamp of shapes {kept.shape} and {source.shape} is not one of this model")
         log_weights = np.zeros(len(seeds))
-        how = _Clamp(
-            kept.ctypes.data, source.ctypes.data, clamp.penalties.ctypes.data, len(clamp.penalties),
-            log_weights.ctypes.data,
-        )  # fmt: skip
+        how = clamp_view(Clamp(kept, source, clamp.penalties), log_weights)
         last = first + len(kept)
         rolls = self._generate(parameters, seeds, states, first, last, gibbs_steps, temperature, byref(how))
         return rolls, log_weights
@@ -164,19 +209,19 @@ class Kernel:
         temperature: float, clamp: Any,
     ) -> Frames:  # fmt: skip
         rolls = np.empty((len(seeds), last - first, parameters.config.n_visible), np.bool_)
-        done = self._functions.generate(
+        done = self.functions.generate(
             byref(_view(parameters)), temperature, gibbs_steps, first, last, len(seeds), seeds.ctypes.data, clamp,
             states.ctypes.data, rolls.ctypes.data,
         )  # fmt: skip
-        _check(done)
+        check(done)
         return rolls
 
     def state_after(self, parameters: Parameters, frames: Frames) -> Array:
         """The recurrent state (n_hidden_recurrent,) that frames (frames, n_visible) lead to from the beginning."""
         frames = np.ascontiguousarray(frames)
         state = np.empty(parameters.config.n_hidden_recurrent, np.float32)
-        done = self._functions.drive(byref(_view(parameters)), len(frames), frames.ctypes.data, state.ctypes.data)
-        _check(done)
+        done = self.functions.drive(byref(_view(parameters)), len(frames), frames.ctypes.data, state.ctypes.data)
+        check(done)
         return state
 
     def bind_gradient(
@@ -193,11 +238,11 @@ class Kernel:
         def compute(update: Update, frames: Frames, starts: NDArray[np.int64]) -> tuple[float, float]:
             sums = (c_double * 2)()
             how = _Update(update.gibbs_steps, update.from_zeros, update.dropout, update.scale, update.stream)
-            done = self._functions.gradient(
+            done = self.functions.gradient(
                 byref(source), byref(how), frames.ctypes.data, starts.ctypes.data, len(starts) - 1, byref(target),
                 byref(sums),
             )  # fmt: skip
-            _check(done)
+            check(done)
             cost, monitor = sums
             return cost, monitor
 
@@ -212,11 +257,11 @@ class Kernel:
         config = parameters.config
         bv = np.empty((len(frames), config.n_visible), np.float32)
         bh = np.empty((len(frames), config.n_hidden), np.float32)
-        done = self._functions.conditionals(
+        done = self.functions.conditionals(
             byref(_view(parameters)), frames.ctypes.data, starts.ctypes.data, len(starts) - 1, bv.ctypes.data,
             bh.ctypes.data,
         )  # fmt: skip
-        _check(done)
+        check(done)
         return bv, bh
 
     def anneal(
@@ -229,12 +274,11 @@ class Kernel:
         """
         W, bv, bh, betas = (np.ascontiguousarray(array, np.float32) for array in (W, bv, bh, betas))
         v, log_weights = v.copy(), np.empty(len(v))
-        only_weights = _Parameters(*W.shape, 0, W.ctypes.data)
-        done = self._functions.anneal(
-            byref(only_weights), len(betas), betas.ctypes.data, len(v), bv.ctypes.data, bh.ctypes.data, stream, first,
+        done = self.functions.anneal(
+            byref(_only_weights(W)), len(betas), betas.ctypes.data, len(v), bv.ctypes.data, bh.ctypes.data, stream, first,
             v.ctypes.data, log_weights.ctypes.data,
         )  # fmt: skip
-        _check(done)
+        check(done)
         return v, log_weights
 
 
@@ -264,6 +308,10 @@ def best() -> Kernel | None:
     return next(iter(kernels()), None)
 
 
+def _only_weights(W: Array) -> _Parameters:
+    return _Parameters(*W.shape, 0, W.ctypes.data)
+
+
 def _view(parameters: Parameters) -> _Parameters:
     config = parameters.config
     addresses = _addresses(parameters.arrays)
@@ -277,6 +325,7 @@ def _addresses(arrays: Mapping[str, Array]) -> list[int]:
     return [arrays[name].ctypes.data for name in NAMES]
 
 
-def _check(done: int) -> None:
+def check(done: int) -> None:
+    """Raise MemoryError if a call of the kernel says that it got no memory."""
     if not done:
         raise MemoryError("the kernel got no memory")

@@ -7,7 +7,7 @@
 #ifndef AIS_H
 #define AIS_H
 
-#include "network.h"
+#include "chains.h"
 
 /* log(x) for normal x > 0, relative error 2e-7: of the exponent, and 2 atanh((m - 1) / (m + 1)) of the mantissa m between
  * sqrt(1/2) and sqrt(2). */
@@ -125,29 +125,6 @@ static void anneal_chains(const Weights *rbm, const Chain *chains, int n_chains,
         counter += (uint32_t)rbm->visible_width;
     }
     for (int i = 0; i < n_chains; i++) log_weights[i] = (double)sum_of(total[i]);
-}
-
-/* The weights both ways, in memory of their own; false without memory. */
-static int weights_init(Weights *rbm, long n_visible, long n_hidden, const float *W)
-{
-    long vw = padded(n_visible), hw = padded(n_hidden);
-    float *rows = new_matrix(n_visible, hw), *columns = new_matrix(n_hidden, vw);
-    *rbm = (Weights){n_visible, n_hidden, vw, hw, rows, columns};
-    if (!rows || !columns) return 0;
-    copy_rows(rows, hw, W, n_visible, n_hidden, 1);
-    transpose(columns, vw, rows, hw, n_visible, n_hidden);
-    return 1;
-}
-
-/* A chain on biases copied to `own` (visible_width + hidden_width), whose padding is at NEVER. */
-static Chain chain_of(const Weights *rbm, const float *bv, const float *bh, const uint8_t *v, float *own,
-                      uint64_t bits[2][LONGEST_UNITS / WORD], Key key)
-{
-    for (long j = 0; j < rbm->visible_width + rbm->hidden_width; j++) own[j] = NEVER;
-    memcpy(own, bv, sizeof(float) * (size_t)rbm->n_visible);
-    memcpy(own + rbm->visible_width, bh, sizeof(float) * (size_t)rbm->n_hidden);
-    bits_of(bits[0], v, rbm->n_visible);
-    return (Chain){own, own + rbm->visible_width, bits[0], bits[1], key};
 }
 
 /* Row i takes the random numbers of row `first + i` of the stream. `v` is where the chains start, and then where they

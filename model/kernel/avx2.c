@@ -14,8 +14,10 @@
 #include "gradient.h"
 #include "conditionals.h"
 #include "ais.h"
+#include "gated.h"
 
-const InstructionSet kernel_avx2 = {"avx2", chains, generate, drive, gradient, conditionals, anneal};
+const InstructionSet kernel_avx2 = {"avx2", chains, generate, drive, gradient, conditionals, anneal,
+    contexts, tied_forward, tied_backward, piece_bytes, gated_generate, gated_hear};
 
 #ifdef __clang__
 #pragma clang attribute pop

@@ -30,6 +30,34 @@ typedef struct {
     double *log_weights;
 } Clamp;
 
+/* The pitch-tied layer's parameters, or their gradient. Channels are a multiple of PAD. */
+typedef struct {
+    long n_visible, n_planes, n_channels;
+    float *conv;  /* (n_planes, SPREAD, channels) */
+    float *below; /* (REACH, channels): of the present frame's keys below; NULL: they are not seen */
+    float *bias;  /* (channels,) */
+    float *mix;   /* (channels, channels) */
+    float *mix_bias, *out; /* (channels,) */
+} Tied;
+
+/* The parameters of a model with a gated recurrence as model/kernel/gated.py prepares them: rows of padded width, at vector
+ * boundaries; vw, hw and rw are the padded numbers of units. */
+typedef struct {
+    long n_visible, n_hidden, n_recurrent, n_channels; /* no channels: there is no memory but the last frame */
+    const float *W, *WT, *U;                           /* (n_visible, hw), (n_hidden, vw), NADE's (n_visible, hw) or NULL */
+    const float *biases, *to_biases;                   /* (vw + hw,), (n_recurrent, vw + hw) */
+    const float *heard, *scalars, *Wuu, *bu;           /* (N_HEARD or 1, n_visible, 4 rw), (N_SCALARS, 4 rw), (n_recurrent, 4 rw) */
+    const float *gate_u, *gate_s, *gate_bias;          /* (n_recurrent, 2 C), (N_SCALARS, 2 C) */
+    Tied tied;
+} Gated;
+
+/* How frames are drawn. */
+typedef struct {
+    float temperature;
+    long gibbs_steps;
+    int32_t start; /* of the Gibbs chain: FROM_ZEROS, FROM_LAST or FROM_POINTED */
+} Drawing;
+
 /* All return 0 when there is no memory, else 1. */
 typedef struct {
     const char *name;
@@ -57,6 +85,18 @@ typedef struct {
      * n_visible) in place; of the parameters it reads W. */
     int (*anneal)(const Parameters *, long n_betas, const float *betas, long rows, const float *bv, const float *bh,
                   uint64_t stream, uint64_t first, uint8_t *v, double *log_weights);
+
+    /* The models with a gated recurrence and a memory: gated.h, memory.h and tied.h say the same of their functions. */
+    int (*contexts)(long n_visible, long frames, const uint8_t *rolls, float *planes, float *scalars);
+    int (*tied_forward)(const Tied *, long frames, const float *planes, const float *v, const float *gates, const float *kept1,
+                        const float *kept2, float *out);
+    int (*tied_backward)(const Tied *, long frames, const float *planes, const float *v, const float *gates, const float *kept1,
+                         const float *kept2, const float *d_out, float *d_gates, Tied *gradient);
+    long (*piece_bytes)(const Gated *, long room);
+    int (*gated_generate)(const Gated *, const Drawing *, long first, long last, long pieces, const uint64_t *seeds,
+                          const Clamp *clamp, long room, uint8_t *states, uint8_t *rolls);
+    int (*gated_hear)(const Gated *, long frames, const uint8_t *rolls, long room, uint8_t *state, float *bv, float *bh,
+                      double *log_p);
 } InstructionSet;
 
 #endif

@@ -24,12 +24,6 @@ SIZES = [
 ]
 
 
-@pytest.fixture(params=kernels(), ids=lambda kernel: kernel.name)
-def compiled(request: pytest.FixtureRequest) -> Kernel:
-    found: Kernel = request.param
-    return found
-
-
 def network(config: ModelConfig) -> RnnRbmNetwork:
     """Parameters of the order that learned ones have, all of them at work."""
     generator = torch.Generator().manual_seed(2)
@@ -131,7 +125,7 @@ def test_a_long_chain_visits_states_as_often_as_enumeration_says(compiled: Kerne
     bv, bh = torch.randn(5, generator=generator), torch.randn(4, generator=generator)
     n = 40_000
     v = compiled.chains(
-        model.to_parameters(), np.zeros((n, 5), bool), bv.expand(n, 5).numpy(), bh.expand(n, 4).numpy(), 60, 8
+        model.W.data.numpy(), np.zeros((n, 5), bool), bv.expand(n, 5).numpy(), bh.expand(n, 4).numpy(), 60, 8
     )
     frequency = np.bincount(v @ [16, 8, 4, 2, 1], minlength=32) / n
     expected = enumerated(model.W.data, bv, bh)
@@ -145,7 +139,7 @@ def test_samples_have_the_moments_of_pytorchs(compiled: Kernel) -> None:
     n = 20_000
     halves = torch.linspace(-1, 1, 2).repeat(n // 2)[:, None]
     bv, bh = model.bv.data + halves, model.bh.data - halves
-    ours = compiled.chains(model.to_parameters(), np.zeros((n, 88), bool), bv.numpy(), bh.numpy(), 10, 5)
+    ours = compiled.chains(model.W.data.numpy(), np.zeros((n, 88), bool), bv.numpy(), bh.numpy(), 10, 5)
     plain = gibbs_chain(torch.zeros(n, 88), model.W.data, bv, bh, 10, torch.Generator().manual_seed(1)).numpy()
     for half in (0, 1):
         a, b = ours[half::2].astype(float), plain[half::2]
@@ -162,7 +156,7 @@ def test_random_numbers_are_uniform_and_do_not_depend_on_each_other(compiled: Ke
     for logit in (-4.0, 0.0, 2.0):
         p = 1 / (1 + np.exp(-logit))
         bv, bh = np.full((n, 128), logit, np.float32), np.zeros((n, 1), np.float32)
-        v = compiled.chains(model.to_parameters(), np.zeros((n, 128), bool), bv, bh, 3, stream_of(6)).astype(float)
+        v = compiled.chains(model.W.data.numpy(), np.zeros((n, 128), bool), bv, bh, 3, stream_of(6)).astype(float)
         error = np.sqrt(p * (1 - p))
         assert abs(v.mean() - p) < 4.5 * error / np.sqrt(v.size)
         assert np.abs(v.mean(0) - p).max() < 4.5 * error / np.sqrt(n)
@@ -210,7 +204,7 @@ def test_all_instruction_sets_draw_the_same_samples() -> None:
     config = ModelConfig(n_hidden=203, n_hidden_recurrent=37, pitch_range=(0, 101))
     model = network(config)
     bv, bh = np.zeros((9, 101), np.float32), np.zeros((9, 203), np.float32)
-    found = [k.chains(model.to_parameters(), np.zeros((9, 101), bool), bv, bh, 20, 1) for k in kernels()]
+    found = [k.chains(model.W.data.numpy(), np.zeros((9, 101), bool), bv, bh, 20, 1) for k in kernels()]
     assert all((v == found[0]).all() for v in found)
 
 
@@ -228,7 +222,7 @@ def test_arrays_of_another_type_are_refused(compiled: Kernel) -> None:
     parameters = network(SIZES[1]).to_parameters()
     wrong = Parameters(parameters.config, {**parameters.arrays, "W": parameters.arrays["W"].astype(np.float64)})
     with pytest.raises(TypeError, match="W must be contiguous"):
-        compiled.chains(wrong, np.zeros((1, 1), bool), np.zeros((1, 1)), np.zeros((1, 1)), 1, 1)
+        compiled.state_after(wrong, np.zeros((1, parameters.config.n_visible), bool))
 
 
 def test_a_clamp_of_another_size_is_refused(compiled: Kernel) -> None:
