@@ -26,6 +26,7 @@ class GenerateOptions(JobOptions, total=False):
     sampler: str
     tempo: float
     transpose: int
+    key: str
     program: int
     pitch_range: tuple[int, int]
     keep: Sequence[dict[str, Any]]
@@ -47,6 +48,23 @@ class TrainOptions(JobOptions, total=False):
     pitch_range: tuple[int, int]
     seed: int
     init_from: str
+    tonality: str
+    learn_u0: bool
+    validation: float
+    patience: int
+    optimizer: str
+    momentum: float
+    lr_rbm: float
+    schedule: str
+    average: float
+    clip_norm: float
+    n_parallel: int
+    chain_start: str
+    initialization: str
+    rbm_pretraining: int
+    pretraining: float
+    input_dropout: float
+    transpose: int
 
 
 class EvaluateOptions(JobOptions, total=False):

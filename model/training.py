@@ -90,7 +90,10 @@ def make_optimizer(network: Network, config: TrainingConfig) -> torch.optim.Opti
     parameters = [{"params": group, "lr": rate} for group, rate in zip(groups, _rates(config), strict=True)]
     if config.optimizer == "adam":
         return torch.optim.Adam(parameters, fused=True)
-    return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=config.momentum > 0, fused=True)
+    if not config.momentum:
+        return torch.optim.SGD(parameters, fused=True)
+    # fused, it cannot begin the momentum of some parameters before that of others, as pretraining does
+    return torch.optim.SGD(parameters, momentum=config.momentum, nesterov=True)
 
 
 def _rates(config: TrainingConfig) -> list[float]:
@@ -168,7 +171,7 @@ def _assign(network: Network, values: Mapping[str, Tensor]) -> None:
 
 
 def _is_done(state: TrainingState, config: TrainingConfig) -> bool:
-    if config.patience is not None and state.best and state.epoch - state.best_epoch >= config.patience:
+    if config.patience and state.best and state.epoch - state.best_epoch >= config.patience:
         return True
     return state.epoch >= config.epochs
 
@@ -210,7 +213,7 @@ def _set_learning_rate(state: TrainingState, config: TrainingConfig, n_updates: 
 def _update(state: TrainingState, chunks: list[Roll], config: TrainingConfig, compute: Gradients) -> None:
     """One update on subsequences (T_i, n_visible) of unequal length."""
     cost, monitor = compute(chunks, Position(state.epoch, state.update))
-    if config.clip_norm is not None:
+    if config.clip_norm:
         clip_grad_norm_(state.network.parameters(), config.clip_norm)
     state.optimizer.step()
     state.sums["cost"] += cost
@@ -220,7 +223,7 @@ def _update(state: TrainingState, chunks: list[Roll], config: TrainingConfig, co
 @torch.no_grad()
 def _average(state: TrainingState, config: TrainingConfig, updates: int) -> None:
     """Take the parameters into their average, which so soon after the beginning forgets faster."""
-    if config.average is None:
+    if not config.average:
         return
     if not state.average:
         state.average = _copied(state.network)

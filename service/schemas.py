@@ -137,6 +137,7 @@ class GenerationView(BaseModel):
     gibbs_steps: int
     sampler: str = "tutorial"
     transpose: int = 0
+    key: str | None = None
     program: int = 0
     pitch_range: PitchRange
     primer_length: int = Field(0, description="time steps, the first ones, that are the primer's")

@@ -9,9 +9,10 @@ from typing import Any
 
 from model.config import Sampling
 from model.errors import MidiError
-from model.midi import Bounds, TrackRolls, describe, read_track_rolls
+from model.midi import Bounds, TrackRolls, describe, key_of, parse, read_track_rolls
 from model.pianoroll import Roll
 from model.regions import Region, RegionError, kept_cells
+from model.tonality import semitones_to_common
 from worker.errors import ParameterError, UploadError
 from worker.given import pack
 from worker.protocol import GenerateParams, Given, KeptRegion, Role, keys_of
@@ -36,8 +37,9 @@ def read_given(file: GivenFile, params: GenerateParams, config: dict[str, Any], 
         UploadError: the file cannot be read, has nothing in it, or does not fit the model.
         ParameterError: nothing is said of what is to be kept of a source, or what is said makes no sense.
     """
-    keys = keys_of(config, params.transpose)
     try:
+        semitones = _semitones(file.data, config)
+        keys = keys_of(config, params.transpose + semitones)
         piece = _read(file.data, Sampling(config["dt"], config["steps_per_beat"]), keys, most_frames)
         kept = _kept(params.keep, piece, keys) if file.role == "source" else None
         return Given(
@@ -46,10 +48,20 @@ def read_given(file: GivenFile, params: GenerateParams, config: dict[str, Any], 
             roll=_packed(piece.roll),
             kept=None if kept is None else _packed(kept),
             tempo=describe(file.data).tempo,
+            semitones=semitones,
         )
     except MidiError as error:
         reason = str(error)
         raise UploadError(f"{file.role}: {file.name}: {reason}", [{"file": file.name, "reason": reason}]) from error
+
+
+def _semitones(data: bytes, config: dict[str, Any]) -> int:
+    """By which a model of common tonality is moved to be in the file's key, if MIDI has room: the file stays."""
+    if config.get("tonality") != "common":
+        return 0
+    notes, _ = parse(data, Bounds())
+    semitones, (low, high) = -semitones_to_common(key_of(notes)), config["pitch_range"]
+    return semitones if 0 <= low + semitones < high + semitones <= 128 else 0
 
 
 def _read(data: bytes, sampling: Sampling, keys: tuple[int, int], most_frames: int) -> TrackRolls:

@@ -16,7 +16,7 @@ from worker.store import CONTENTS, MODEL, ArtefactStore, now
 CURVE = "curve.png"
 RESERVED_NAMES = {CURVE, DEFAULT_MODEL}
 """What a path under /models means already."""
-INHERITED = ("n_hidden", "n_hidden_recurrent", "pitch_range", "dt", "steps_per_beat")
+INHERITED = ("n_hidden", "n_hidden_recurrent", "pitch_range", "dt", "steps_per_beat", "tonality", "learn_u0")
 
 
 class Description(BaseModel):
@@ -139,6 +139,12 @@ def _publish(store: ArtefactStore, record: dict[str, Any], weights: bytes, said:
     return record
 
 
+def reached(record: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a model by its record: those of its best epoch, and how likely it finds what was held out."""
+    found: dict[str, float] = record.get("reached") or next(reversed(record["metrics"]), {})
+    return found
+
+
 def curve(store: ArtefactStore, reference: str) -> bytes:
     """The training curve of a model as PNG, drawn where it is not there yet.
 
@@ -188,7 +194,8 @@ def complete_training(store: ArtefactStore, params: TrainParams) -> TrainParams:
     if params.init_from is None:
         return params
     parent = store.find_model(params.init_from)
-    inherited = {name: parent["config"][name] for name in INHERITED}
+    config = ModelConfig.from_dict(parent["config"]).to_dict()  # an older record has fewer members
+    inherited = {name: config[name] for name in INHERITED}
     said = params.model_dump(mode="json", exclude_none=True)
     for field in INHERITED:
         if field in said and said[field] != inherited[field]:

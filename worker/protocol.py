@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, JsonValue, WithJsonSchema, model_validator
 from ulid import ULID
 
+from model.tonality import semitones_from_common
 from worker.errors import ParameterError
+from worker.options import RecipeOptions
 
 DEFAULT_MODEL = "default"
 """Whatever model is the default: see PUT /models/default."""
@@ -144,6 +146,7 @@ def _check_pitch_range(pitch_range: tuple[int, int] | None) -> None:
         raise ValueError("pitch_range is [low, high) with low < high")
 
 
+Tonic = Literal["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]
 Step = Annotated[int, Field(ge=0)]
 _STEP_RANGE = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2}
 StepRange = Annotated[tuple[Step, Step], WithJsonSchema(_STEP_RANGE)]
@@ -207,6 +210,9 @@ class GenerateParams(JobOptions):
     sampler: Literal["tutorial"] = Field("tutorial", description="each frame's chain starts from zeros")
     tempo: float | None = Field(None, ge=SLOWEST, le=FASTEST, description="beats per minute of the piece")
     transpose: int = Field(0, ge=-127, le=127, description="semitones by which all that the model plays is moved")
+    key: Tonic | None = Field(
+        None, description="tonic to play in, for models of common tonality; they play in C, or in the key of the file"
+    )
     program: int = Field(0, ge=0, le=127, description="the MIDI file's instrument: a General MIDI program from 0")
     pitch_range: PitchRange | None = Field(None, description="[low, high): only these MIDI notes are sampled")
     keep: list[KeptRegion] | None = Field(
@@ -224,7 +230,7 @@ class GenerateParams(JobOptions):
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,99}$")]
 
 
-class TrainParams(JobOptions):
+class TrainParams(JobOptions, RecipeOptions):
     """The `config` of POST /train and, with a corpus, parameters of a train job. Absent: the recipe's."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_at_most_one_of("dt", "steps_per_beat"))
@@ -245,7 +251,7 @@ class TrainParams(JobOptions):
         None,
         min_length=1,
         max_length=200,
-        description="id or name of a model to go on from; sizes, pitch range and time step are its own",
+        description="id or name of a model to go on from; sizes, pitch range, time step and tonality are its own",
     )
 
     @model_validator(mode="after")
@@ -271,6 +277,8 @@ class Given(BaseModel):
     """Which cells of a source stay."""
     tempo: float
     """Beats per minute at the first note."""
+    semitones: int = 0
+    """From C to its key, where the model is of common tonality."""
 
 
 class GenerateJob(BaseModel):
@@ -288,6 +296,7 @@ class GenerateJob(BaseModel):
     tempo: float
     step_seconds: float
     transpose: int = 0
+    key: Tonic | None = None
     program: int = 0
     keys: tuple[int, int]
     """The MIDI notes that the model's units stand for, [low, high), transposition included."""
@@ -332,9 +341,9 @@ def complete(params: GenerateParams, model: dict[str, Any], seed: int, given: Gi
     config = model["config"]
     tempo = _tempo(params, model, given)
     step_seconds = config["dt"] or 60.0 / (tempo * config["steps_per_beat"])
-    keys = keys_of(config, params.transpose)
+    keys = keys_of(config, params.transpose + _semitones(params, model, given))
     _check_fit(params.pitch_range, keys)
-    as_asked = {"n", "temperature", "gibbs_steps", "sampler", "transpose", "program", "pitch_range", "keep"}
+    as_asked = {"n", "temperature", "gibbs_steps", "sampler", "transpose", "key", "program", "pitch_range", "keep"}
     return GenerateJob(
         **params.model_dump(include=as_asked),
         model=model["id"],
@@ -356,6 +365,17 @@ def _tempo(params: GenerateParams, model: dict[str, Any], given: Given | None) -
         )
     tempo = params.tempo or (given.tempo if given else float(model["corpus"]["tempo"]))
     return min(max(tempo, SLOWEST), FASTEST)
+
+
+def _semitones(params: GenerateParams, model: dict[str, Any], given: Given | None) -> int:
+    """From C to the key that a model of common tonality plays in."""
+    if params.key is None:
+        return given.semitones if given else 0
+    if model["config"].get("tonality") != "common":
+        raise ParameterError("key", f"model {model['name']!r} plays in the keys of its corpus: move it by transpose")
+    if given:
+        raise ParameterError("key", f"the piece is in the key of its {given.role}: move it by transpose")
+    return semitones_from_common(params.key)
 
 
 def _check_fit(pitch_range: tuple[int, int] | None, keys: tuple[int, int]) -> None:

@@ -9,12 +9,15 @@ import torch
 
 from model import artefact, checkpoint
 from model.config import RECIPES, ModelConfig, TrainingConfig
-from model.corpus import statistics
+from model.corpus import PackedRolls, statistics
 from model.curve import curve_png
 from model.errors import ModelError
+from model.evaluation import EvaluationConfig, evaluate
+from model.likelihood import Annealing
 from model.rnn_rbm import RnnRbmNetwork
-from model.training import TrainingState, initial_state
+from model.training import TrainingState, initial_state, keeping
 from model.training import train as train_network
+from model.training_set import split
 from worker.context import Interrupted, JobContext, current_context
 from worker.protocol import Outcome, Status, TrainJob
 from worker.rolls import corpus_rolls
@@ -22,6 +25,12 @@ from worker.runtime import Runtime, job
 from worker.store import CONTENTS, CORPUS, MODEL, now
 
 CHECKPOINT_SECONDS = 10.0
+LIKELIHOOD = ("log_likelihood", "log_likelihood_reverse", "standard_error", "accuracy")
+"""What a model's metrics tell of the frames that were held out."""
+TEMPERATURES = 1000
+FEWEST_FRAMES, MOST_FRAMES = 50, 1000
+MOST_WORK = 15 * 10**9
+"""Frames times temperatures times weights: some seconds of a core."""
 
 
 class _CancelledEarly(Exception):  # noqa: N818 (no error: the user asked for it)
@@ -74,11 +83,12 @@ def train(params: dict[str, Any], runtime: Runtime) -> Outcome:
     if not state.history:  # cancelled before the end of the first epoch: there is nothing worth keeping
         store.drop_checkpoint(context.job_id)
         return Outcome(status=status)
-    record, weights = _model(runtime, wanted, state, config, facts(status))
+    reached = state.metrics | (_likelihood(runtime, state, rolls, config) if done else {})
+    record, weights = _model(runtime, wanted, state, config, facts(status) | {"reached": reached})
     files = {CONTENTS[MODEL]: weights, "curve.png": curve_png(state.history, title=record["name"])}
     store.publish(MODEL, context.job_id, record, files)
     store.drop_checkpoint(context.job_id)
-    result = {"model": context.job_id, "metrics": state.history[-1], **runtime.work(round(state.seconds, 2))}
+    result = {"model": context.job_id, "metrics": reached, **runtime.work(round(state.seconds, 2))}
     return Outcome(status=status, result=result)
 
 
@@ -100,7 +110,7 @@ def configure(wanted: TrainJob) -> tuple[ModelConfig, TrainingConfig]:
     if "dt" in said or "steps_per_beat" in said:
         said = {"dt": None, "steps_per_beat": None} | said
     if wanted.init_from is not None:
-        said |= {"initialization": "model", "pretraining": 0.0}
+        said |= {"initialization": "model", "pretraining": 0.0, "rbm_pretraining": 0}
 
     def overridden(part: ModelConfig | TrainingConfig) -> dict[str, Any]:
         return {name: said[name] for name in part.to_dict() if name in said}
@@ -129,7 +139,8 @@ def _model(
 ) -> tuple[dict[str, Any], bytes]:
     """Record and weights of the model as it is now."""
     model_id = current_context().job_id
-    weights = artefact.to_bytes(state.network.to_parameters())
+    with keeping(state) as network:
+        weights = artefact.to_bytes(network.to_parameters())
     record = {
         "id": model_id,
         "name": wanted.name or model_id,
@@ -145,6 +156,21 @@ def _model(
         "kernel": runtime.kernel,
         "size": len(weights),
         "sha256": hashlib.sha256(weights).hexdigest(),
+        "best_epoch": state.best_epoch or None,
         **facts,
     }
     return record, weights
+
+
+def _likelihood(runtime: Runtime, state: TrainingState, rolls: PackedRolls, config: TrainingConfig) -> dict[str, float]:
+    """How well the model predicts what was held out, in some seconds; nothing where nothing was."""
+    held_out = split(rolls, config).held_out
+    if not held_out.n_frames:
+        return {}
+    with keeping(state) as network:
+        parameters = network.to_parameters()
+        weights = parameters.arrays["W"].size
+        frames = max(FEWEST_FRAMES, min(MOST_FRAMES, MOST_WORK // (TEMPERATURES * weights)))
+        how = EvaluationConfig(Annealing(TEMPERATURES), frames, predictions=1, pieces=0)
+        figures = evaluate(parameters, held_out, how, runtime.device, runtime.compiled).figures
+    return {name: figures[name] for name in LIKELIHOOD}

@@ -38,8 +38,8 @@ EVALUATE_BODY = described(EvaluateParams, EvaluateRequest, {"corpus": "01M87VP8Z
 
 
 def view(record: dict[str, Any]) -> ModelView:
-    """A stored record as the API shows it, with the metrics of the last epoch."""
-    return ModelView.model_validate({**record, "metrics": record["metrics"][-1] if record["metrics"] else {}})
+    """A stored record as the API shows it, with the metrics that the model has."""
+    return ModelView.model_validate({**record, "metrics": models.reached(record)})
 
 
 @router.get("", operation_id="list_models")

@@ -32,7 +32,17 @@ VARIANTS = [
         clip_norm=1.0,
         chain_start="zeros",
     ),
-    replace(TRAINING, n_parallel=2, momentum=0.9, lr_rbm=0.02, transpose=3, average=0.9, validation=0.4, patience=9),
+    replace(
+        TRAINING,
+        n_parallel=2,
+        momentum=0.9,
+        lr_rbm=0.02,
+        transpose=3,
+        average=0.9,
+        validation=0.4,
+        patience=9,
+        pretraining=0.4,
+    ),
     replace(TRAINING, n_parallel=2, optimizer="adam", rbm_pretraining=4, validation=0.2, seed=5),
 ]
 NAMES = ["tutorial", "adam", "pretrained", "averaged", "rbm-first"]

@@ -14,7 +14,7 @@ from model.midi_writer import write_midi
 from tests.pieces import piece
 from worker import jobs
 from worker.context import JobContext, performing
-from worker.errors import UploadError
+from worker.errors import ParameterError, UploadError
 from worker.given import clamp_of, gibbs_steps_of, kept_of, primer_of
 from worker.given_files import GivenFile, read_given
 from worker.protocol import GenerateJob, GenerateParams, Kind, complete
@@ -26,8 +26,8 @@ from worker.store import GENERATION, ArtefactStore
 STEP = 0.25
 
 
-def model_of(low: int, high: int) -> dict[str, Any]:
-    config = {"pitch_range": [low, high], "dt": None, "steps_per_beat": 2}
+def model_of(low: int, high: int, tonality: str = "own") -> dict[str, Any]:
+    config = {"pitch_range": [low, high], "dt": None, "steps_per_beat": 2, "tonality": tonality}
     return {"id": "m", "name": "m", "config": config, "corpus": {"tempo": 120.0}}
 
 
@@ -50,6 +50,45 @@ def test_a_roll_comes_to_the_job_as_it_was(data: st.DataObject, frames: int, n_v
     assert clamp is not None
     assert np.array_equal(clamp[0], roll)
     assert clamp[1].all()
+
+
+@pytest.mark.parametrize("semitones", [-6, -1, 0, 2, 5])
+def test_a_model_of_common_tonality_is_moved_to_the_key_of_the_file(semitones: int) -> None:
+    """It hears the same as in C, and its keys stand for notes of the file's key, which regions are about."""
+    model = model_of(21, 109, "common")
+    data = write_midi(np.roll(piece(), semitones, axis=1), step_seconds=STEP)
+    for role, asked in (("primer", {"length": 2}), ("source", {"keep": [{"pitches": [60 + semitones, 128]}]})):
+        params = GenerateParams(**asked)
+        job = complete(params, model, 0, read_given(GivenFile(role, "a.mid", data), params, model["config"], 1000))
+        assert job.keys == (21 + semitones, 109 + semitones)
+        assert np.array_equal((primer_of(job) if role == "primer" else clamp_of(job)[0]), piece())
+    kept = kept_of(job)
+    assert kept[:, 60 - 21 :].all()
+    assert not kept[:, : 60 - 21].any()
+    moved = GenerateParams(length=2, transpose=2)
+    given = read_given(GivenFile("primer", "a.mid", data), moved, model["config"], 1000)
+    assert complete(moved, model, 0, given).keys == (23 + semitones, 111 + semitones)
+
+
+def test_a_model_of_common_tonality_plays_in_the_key_that_is_asked_for() -> None:
+    for key, low in ((None, 21), ("D", 23), ("F#", 15), ("Bb", 19)):
+        assert complete(GenerateParams(key=key), model_of(21, 109, "common"), 0).keys == (low, low + 88)
+    assert complete(GenerateParams(key="D", transpose=-12), model_of(21, 109, "common"), 0).keys == (11, 99)
+    with pytest.raises(ParameterError, match="key: model 'm' plays in the keys of its corpus"):
+        complete(GenerateParams(key="D"), model_of(21, 109), 0)
+    model, params = model_of(21, 109, "common"), GenerateParams(key="D", length=2)
+    file = GivenFile("primer", "a.mid", write_midi(piece(), step_seconds=STEP))
+    with pytest.raises(ParameterError, match="key: the piece is in the key of its primer"):
+        complete(params, model, 0, read_given(file, params, model["config"], 1000))
+
+
+def test_a_model_with_all_notes_of_midi_takes_a_file_in_its_own_key() -> None:
+    wide = model_of(0, 128, "common")
+    file = GivenFile("primer", "a.mid", write_midi(np.roll(piece(), 2, axis=1), step_seconds=STEP))
+    params = GenerateParams(length=1)
+    job = complete(params, wide, 0, read_given(file, params, wide["config"], 1000))
+    assert job.keys == (0, 128)
+    assert np.array_equal(primer_of(job)[:, 21:109], np.roll(piece(), 2, axis=1))
 
 
 def test_a_clamp_holds_the_primer_and_the_keys_outside_the_range() -> None:

@@ -16,6 +16,7 @@ from worker.context import Interrupted, JobContext, Stop, performing
 from worker.corpora import ingest
 from worker.errors import NotFoundError
 from worker.models import SnapshotParams, keep_snapshot
+from worker.options import RecipeOptions
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store import MODEL, ArtefactStore
@@ -53,7 +54,8 @@ def train(
 ) -> dict[str, Any]:
     corpus = ingest(store, [(f"{seed}.mid", BytesIO(midi_file(seed))) for seed in range(3)], Settings())
     with performing(Context(job_id, on_report)):
-        return training.train({**SMALL, **params, "corpus": corpus["id"]})
+        said = {name: value for name, value in {**SMALL, **params}.items() if value is not None}
+        return training.train({**said, "corpus": corpus["id"]})
 
 
 def test_a_training_that_runs_can_be_kept_as_it_is(store: ArtefactStore) -> None:
@@ -94,3 +96,46 @@ def test_a_parent_that_is_gone_is_a_problem_in_words(store: ArtefactStore) -> No
     outcome = train(store, "child", init_from="none")
     assert outcome["status"] == "failed"
     assert "'none'" in outcome["problem"]["detail"]
+
+
+def test_a_corpus_with_no_options_gets_all_that_a_model_should_have(store: ArtefactStore) -> None:
+    """But for sizes and time, which make the test last longer."""
+    quick = {"recipe": None, "epochs": 3, "steps_per_beat": None}
+    assert train(store, "j1", **quick)["status"] == "succeeded"
+    record = store.record(MODEL, "j1")
+    assert record["recipe"] == "fast"
+    assert (record["config"]["tonality"], record["config"]["steps_per_beat"]) == ("common", 2)
+    assert (record["training"]["validation"], record["training"]["patience"]) == (0.1, 10)
+    assert all(row["validation"] < 0 for row in record["metrics"])
+    reached = record["reached"]
+    assert reached["epoch"] == record["best_epoch"]
+    assert {"validation", "log_likelihood", "log_likelihood_reverse", "standard_error", "accuracy"} <= reached.keys()
+    assert reached["log_likelihood"] == pytest.approx(reached["log_likelihood_reverse"], abs=0.5)
+    assert store.file(MODEL, "j1", "curve.png").startswith(b"\x89PNG")
+
+
+def test_the_best_epoch_is_published_whenever_the_training_ends(store: ArtefactStore) -> None:
+    """A rate that is far too high: after the first epochs all gets worse."""
+    wild = {"recipe": "fast", "lr": 0.5, "schedule": "constant", "pretraining": 0, "epochs": 15, "clip_norm": 0}
+    assert train(store, "early", **wild, patience=4)["status"] == "succeeded"
+    early = store.record(MODEL, "early")
+    scores = [row["validation"] for row in early["metrics"]]
+    assert early["best_epoch"] == scores.index(max(scores)) + 1 == len(scores) - 4
+    outcome = train(store, "cancelled", lambda step: "cancel" if step == len(scores) else None, **wild, patience=0)
+    assert outcome["status"] == "cancelled"
+    assert store.record(MODEL, "cancelled")["best_epoch"] == early["best_epoch"]
+    files = [store.file(MODEL, key, "model.safetensors") for key in ("early", "cancelled")]
+    assert files[0] == files[1]
+
+
+def test_every_option_comes_to_the_recipe(store: ArtefactStore) -> None:
+    said = {
+        "tonality": "common", "learn_u0": True, "validation": 0.5, "patience": 7, "optimizer": "sgd", "momentum": 0.9,
+        "lr_rbm": 0.02, "schedule": "cosine", "average": 0.9, "clip_norm": 2.0, "n_parallel": 2, "chain_start": "zeros",
+        "initialization": "scaled", "rbm_pretraining": 3, "pretraining": 0.5, "input_dropout": 0.1, "transpose": 2,
+    }  # fmt: skip
+    assert RecipeOptions.model_fields.keys() == said.keys()
+    assert train(store, "j1", **said)["status"] == "succeeded"
+    record = store.record(MODEL, "j1")
+    assert {**record["config"], **record["training"]}.items() >= said.items()
+    assert from_bytes(store.file(MODEL, "j1", "model.safetensors")).arrays["u0"].any()
