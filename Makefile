@@ -1,17 +1,21 @@
-# make serve · make test · make lint · make bench
+# make serve · make test · make lint · make fuzz · make bench
 PYTHON ?= python3.11
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 AESARA := .venv/.bench-aesara
 
-.PHONY: serve test lint format bench clean
+.PHONY: serve test fuzz lint format bench clean
 
 serve: $(RUNTIME)
 	exec $(BIN)/rnnrbm serve
 
 test: $(DEV)
 	exec $(BIN)/pytest
+
+# A service of its own against what schemathesis makes of /openapi.json, for MINUTES.
+fuzz: $(DEV)
+	exec $(BIN)/python -m tests.e2e.fuzz --minutes $(or $(MINUTES),20)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -1,7 +1,6 @@
 """Whatever is wrong with a request, on whatever route: the answer is a problem, and one that /openapi.json names."""
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -148,7 +147,7 @@ def test_query_parameters_that_make_no_sense(server: Server, method: str, path: 
 
 
 @pytest.fixture(scope="module")
-def without_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], httpx.Response]]:
+def without_redis(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], httpx.Response]:
     """What every route answers to a request that is in order, while Redis cannot be reached."""
     data: Path = tmp_path_factory.mktemp("without")
     app = create_app(Settings(data=str(data), redis_url="redis://127.0.0.1:1"))
@@ -164,7 +163,7 @@ def without_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tup
                 for (method, path), request in requests.items()
             }
 
-    yield asyncio.run(ask())
+    return asyncio.run(ask())
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
