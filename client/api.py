@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 from httpx_sse import ServerSentEvent, connect_sse
@@ -21,6 +22,8 @@ LOCAL = "http://127.0.0.1:8000"
 MIDI = "audio/midi"
 WAIT_SECONDS = 20
 """That one request waits for a piece; longer ones are followed as jobs."""
+PATIENCE = 60.0
+"""Seconds in all that a request waits where the service says when to ask again: it is busy, or has no Redis."""
 LOST_CONNECTIONS = 5
 """One after another, until following a job is given up."""
 
@@ -209,18 +212,24 @@ class Client:
         files: list[Upload] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """Options as JSON, or as the field `config` of a form where there are files."""
+        """Options as JSON, or as the field `config` of a form where there are files; a job asked for twice is made once."""
+        headers = {"Idempotency-Key": uuid4().hex, **(headers or {})}
         if not files:
             return self._request("POST", path, json=options, headers=headers)
         config = {"config": json.dumps(options)} if options else {}
         return self._request("POST", path, data=config, files=files, headers=headers)
 
     def _request(self, method: str, path: str, **request: Any) -> httpx.Response:
-        with _answered(str(self._http.base_url)):
-            response = self._http.request(method, path, **request)
-        if not response.is_success:
-            raise error_of(response)
-        return response
+        last = time.monotonic() + PATIENCE
+        while True:
+            with _answered(str(self._http.base_url)):
+                response = self._http.request(method, path, **request)
+            if response.is_success:
+                return response
+            error = error_of(response)
+            if error.retry_after is None or time.monotonic() + error.retry_after > last:
+                raise error
+            time.sleep(error.retry_after or 1)
 
 
 def _quoted(reference: str) -> str:

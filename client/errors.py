@@ -71,7 +71,7 @@ class JobError(ClientError):
 def error_of(response: httpx.Response) -> ApiError:
     """The problem that an answer, which has been read, holds."""
     retry_after = response.headers.get("Retry-After", "")
-    seconds = int(retry_after) if retry_after.isdigit() else None
+    seconds = int(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
     if response.headers.get("Content-Type") != "application/problem+json":
         return ApiError(response.status_code, response.reason_phrase, response.text[:MOST_TEXT], retry_after=seconds)
     body = response.json()

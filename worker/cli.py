@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from worker.errors import BrokerError, StartError, WorkerError
-from worker.protocol import EvaluateParams, GenerateParams, Kind, TrainParams
+from worker.protocol import EvaluateParams, GenerateParams, Kind, Role, TrainParams
 from worker.settings import Settings
 
 
@@ -100,17 +100,17 @@ def _generate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help=".mid file to write; with --url also .png, .wav, .json, or .zip")
     parser.add_argument("--config", default="{}", help="JSON, as the body of POST /generate")
     file = parser.add_mutually_exclusive_group()
-    file.add_argument("--primer", type=Path, help="with --url: MIDI file that the piece begins with")
-    file.add_argument("--source", type=Path, help="with --url: MIDI file that is filled in around what `keep` names")
+    file.add_argument("--primer", type=Path, help="MIDI file that the piece begins with and goes on from")
+    file.add_argument("--source", type=Path, help="MIDI file that is filled in around what `keep` names")
     parser.add_argument("--data", help="artefact store with the model (RNNRBM_DATA, ./var)")
 
 
 def _generate(args: argparse.Namespace) -> None:
     from worker.offline import generate
 
-    if args.primer or args.source:
-        _needs_url(args)
-    args.output.write_bytes(generate(_parsed(GenerateParams, args.config), read_settings(data=args.data)))
+    role: Role | None = "primer" if args.primer else "source" if args.source else None
+    params, settings = _parsed(GenerateParams, args.config), read_settings(data=args.data)
+    args.output.write_bytes(generate(params, settings, role, args.primer or args.source))
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:

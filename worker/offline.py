@@ -23,8 +23,9 @@ from worker.context import JobContext, Stop, performing
 from worker.corpora import ingest
 from worker.errors import UploadError, WorkerError
 from worker.evaluation import figures
+from worker.given_files import GivenFile, read_given
 from worker.models import complete_training
-from worker.protocol import EvaluateParams, GenerateParams, Kind, Status, TrainJob, TrainParams, complete, new_id
+from worker.protocol import EvaluateParams, GenerateParams, Kind, Role, Status, TrainJob, TrainParams, complete, new_id
 from worker.runtime import load, prepare
 from worker.settings import Settings
 from worker.store import GENERATION, MODEL, ArtefactStore
@@ -71,14 +72,25 @@ def train(paths: Sequence[Path], params: TrainParams, settings: Settings, model_
     return str(result["model"])
 
 
-def generate(params: GenerateParams, settings: Settings) -> bytes:
+def generate(params: GenerateParams, settings: Settings, role: Role | None = None, path: Path | None = None) -> bytes:
     """One piece as a MIDI file.
 
+    Args:
+        params: what is asked for.
+        settings: where the models are.
+        role: what the MIDI file at `path`, if any, is for.
+        path: of that file.
+
     Raises:
-        WorkerError: there is no such model, or it cannot do what is asked.
+        WorkerError: there is no such model, or it cannot do what is asked, or the file cannot be used.
     """
     store = ArtefactStore(settings.data)
-    job = complete(params, store.find_model(params.model), secrets.randbits(32))
+    model = store.find_model(params.model)
+    given = None
+    if role and path:
+        file = GivenFile(role, path.name, _bytes_of(path))
+        given = read_given(file, params, model["config"], settings.max_length)
+    job = complete(params, model, secrets.randbits(32), given)
     result = _perform(Kind.GENERATE, new_id(), job.model_dump(mode="json"), settings)
     return store.file(GENERATION, result["generation"], "piece.mid")
 
@@ -115,6 +127,13 @@ def write_conditionals(model: str, rolls: Path, output: Path, settings: Settings
             np.savez(file, allow_pickle=False, v=c.v.astype(np.float32), W=c.W, bv_t=c.bv, bh_t=c.bh)
     except OSError as error:
         raise WorkerError(f"{output} cannot be written: {error.strerror}") from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UploadError(f"{path}: {error.strerror}") from error
 
 
 def _midi_files(paths: Sequence[Path]) -> list[Path]:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -120,6 +121,27 @@ def test_a_piece_that_takes_long_comes_all_the_same(client: Client, monkeypatch:
     assert later.data == client.generate(length=2000, seed=3).data
 
 
+def test_who_is_told_to_wait_waits(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = start(tmp_path / "data", RNNRBM_MAX_QUEUED="1")
+    long = {**SMALL, "epochs": 10_000}
+    try:
+        with Client(str(server.http.base_url)) as client:
+            running = client.train([folder], **long)
+            next(event for event in client.follow(running.id) if event.event == "started")
+            waiting = client.train([folder], **long)
+            monkeypatch.setattr("client.api.PATIENCE", 1.0)
+            with pytest.raises(ApiError, match="Too Many Requests") as raised:
+                client.train([folder], **long)
+            assert raised.value.retry_after
+            monkeypatch.undo()
+            threading.Timer(2, client.cancel, [waiting.id]).start()
+            late = client.train([folder], **SMALL)
+            client.cancel(running.id)
+            assert client.wait(late.id).status == "succeeded"
+    finally:
+        assert server.stop() == 0
+
+
 def test_lists_are_read_to_their_end(client: Client, server: Server) -> None:
     made = [client.generate(length=2, seed=seed).id for seed in range(52)]
     listed = [job.id for job in client.jobs(kind="generate", status="succeeded")]
@@ -232,7 +254,7 @@ def test_a_key_lets_in(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("arguments", [("models",), ("jobs", "x"), ("generate", "x.mid", "--primer", "README.md")])
+@pytest.mark.parametrize("arguments", [("models",), ("jobs", "x")])
 def test_what_only_a_service_can_do_asks_for_one(arguments: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "worker.cli", *arguments]
     result = subprocess.run(command, check=False, capture_output=True, text=True)

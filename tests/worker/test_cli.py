@@ -45,6 +45,23 @@ def test_a_model_is_trained_and_generates_without_a_queue(folder: Path, tmp_path
     assert len(read_roll(piece.read_bytes(), Sampling(dt=0.3))) == 30
 
 
+def test_a_file_is_gone_on_from_and_filled_in_without_a_queue(folder: Path, tmp_path: Path) -> None:
+    output, tune = tmp_path / "out.mid", folder / "0.mid"
+    beats = Sampling(steps_per_beat=2)
+    longer = rnnrbm("generate", output, "--primer", tune, "--config", '{"length": 8}')
+    assert longer.returncode == 0, longer.stderr
+    assert (read_roll(output.read_bytes(), beats)[: len(piece())] == piece()).all()
+    assert len(read_roll(output.read_bytes(), beats)) == len(piece()) + 8
+    config = '{"keep": [{"pitches": [60, 109]}], "gibbs_steps": 2}'
+    filled = rnnrbm("generate", output, "--source", tune, "--config", config)
+    assert filled.returncode == 0, filled.stderr
+    assert (read_roll(output.read_bytes(), beats)[:, 60 - 21 :] == piece()[:, 60 - 21 :]).all()
+    missing = rnnrbm("generate", output, "--primer", folder / "none.mid")
+    assert (missing.returncode, "none.mid: No such file" in missing.stderr) == (2, True)
+    refused = rnnrbm("generate", output, "--source", tune)
+    assert (refused.returncode, "keep" in refused.stderr) == (2, True)
+
+
 def test_a_model_is_evaluated_on_midi_and_on_rolls(folder: Path, tmp_path: Path) -> None:
     """The same pieces in a zip and as the rolls of a benchmark, under a model by its name and as a file."""
     store, archive, rolls = tmp_path / "store", tmp_path / "pieces.zip", tmp_path / "rolls.npz"
