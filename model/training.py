@@ -53,7 +53,7 @@ class TrainingState:
     average: dict[str, Tensor] = field(default_factory=dict)
     """Parameters, averaged over updates, where that is asked for."""
     best: dict[str, Tensor] = field(default_factory=dict)
-    """Parameters after the epoch that predicts best what was held out."""
+    """Parameters after the epoch, of this stage, that predicts best what was held out."""
     best_epoch: int = 0
     best_score: float = -math.inf
 
@@ -65,7 +65,8 @@ class TrainingState:
     @property
     def metrics(self) -> dict[str, float]:
         """Of the epoch that the training comes to."""
-        return self.history[(self.best_epoch or self.epoch) - 1]
+        epoch = self.best_epoch or self.epoch
+        return next((row for row in self.history if row["epoch"] == epoch), self.history[-1])
 
 
 def initial_state(network: RnnRbmNetwork, config: TrainingConfig, kernel: Kernel | None = None) -> TrainingState:
@@ -171,9 +172,11 @@ def _assign(network: Network, values: Mapping[str, Tensor]) -> None:
 
 
 def _is_done(state: TrainingState, config: TrainingConfig) -> bool:
-    if config.patience and state.best and state.epoch - state.best_epoch >= config.patience:
-        return True
-    return state.epoch >= config.epochs
+    return state.epoch >= config.epochs or _gets_no_better(state, config)
+
+
+def _gets_no_better(state: TrainingState, config: TrainingConfig) -> bool:
+    return bool(config.patience and state.best and state.epoch - state.best_epoch >= config.patience)
 
 
 def _batches(lengths: list[int], config: TrainingConfig, epoch: int) -> Iterator[list[Subsequence]]:
@@ -244,8 +247,20 @@ def _finish_epoch(
             metrics["validation"] = state.task.score(held_out)
     state.epoch += 1
     state.history.append({"epoch": state.epoch, **metrics, "seconds": state.seconds})
-    if state.epoch > config.pretraining_epochs and metrics.get("validation", -math.inf) > state.best_score:
+    if metrics.get("validation", -math.inf) > state.best_score:
         state.best_score, state.best_epoch = metrics["validation"], state.epoch
         state.best = {name: value.clone() for name, value in state.average.items()} or _copied(state.network)
     state.update = 0
     state.sums = dict.fromkeys(state.sums, 0.0)
+    _pass_on(state, config)
+
+
+def _pass_on(state: TrainingState, config: TrainingConfig) -> None:
+    """From the first stage to the second, when it is over or gets no better: the second goes on from its best."""
+    if not state.best or state.epoch > config.pretraining_epochs:
+        return
+    if state.epoch == config.pretraining_epochs or _gets_no_better(state, config):
+        _assign(state.network, state.best)
+        state.average = state.best if state.average else {}
+        state.best, state.best_epoch, state.best_score = {}, 0, -math.inf
+        state.epoch = config.pretraining_epochs

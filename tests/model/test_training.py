@@ -146,12 +146,25 @@ def test_a_training_ends_when_what_was_held_out_is_predicted_no_better(kernel: K
     assert state.epoch == state.best_epoch + 3
 
 
-def test_the_best_epoch_is_none_in_which_the_recurrence_learned_alone() -> None:
-    config = replace(TRAINING, epochs=4, pretraining=0.5, validation=0.3, patience=1)
+def test_the_second_stage_goes_on_from_the_best_epoch_of_the_first() -> None:
+    config = replace(TRAINING, epochs=40, pretraining=0.5, optimizer="adam", lr=0.1, validation=0.3, patience=2)
     state = fresh(config)
-    seen = []
-    assert train(state, scale_rolls(), config, on_epoch=lambda state: seen.append(state.best_epoch))
-    assert seen[:3] == [0, 0, 3]
+    copies: dict[int, dict[str, torch.Tensor]] = {}
+    best_of_first: list[int] = []
+
+    def note(state: TrainingState) -> None:
+        copies[int(state.history[-1]["epoch"])] = parameters(state)
+        if state.epoch == 20 and not best_of_first:  # the stage has just been passed on from
+            scores = {int(row["epoch"]): row["validation"] for row in state.history}
+            best_of_first.append(max(scores, key=scores.__getitem__))
+            assert (state.best, state.best_epoch) == ({}, 0)
+            assert max(scores) == best_of_first[0] + 2 < 20
+            assert all(torch.equal(v, copies[best_of_first[0]][name]) for name, v in parameters(state).items())
+
+    assert train(state, scale_rolls(), config, on_epoch=note)
+    assert best_of_first
+    assert 20 < state.best_epoch == state.epoch - 2 < 38
+    assert state.metrics["epoch"] == state.best_epoch
 
 
 def test_averaged_parameters_are_kept_and_measured(kernel: Kernel | None) -> None:
