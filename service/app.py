@@ -52,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
     app.state.store = ArtefactStore(settings.data)
     app.state.registry = registry
+    app.state.life = health.Life()
     # not FastAPI's max_body_size, which lies outside of every middleware and answers in plain text
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_upload_bytes)
     problems.install(app)

@@ -90,6 +90,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Health": {"status": "alive"},
     "Readiness": {
         "status": "ready",
+        "state": "busy",
         "redis": True,
         "workers": [{"name": "generate-43c0", "queue": "generate", "pid": 6345, "device": "cpu", "kernel": "avx512"}],
     },

@@ -15,6 +15,7 @@ from service.described import error
 from service.examples import EXAMPLES
 from service.limits import PROBES
 from service.problems import ProblemDetails
+from service.schemas import NotReady
 from worker.corpora import CorpusParams
 from worker.models import RESERVED_NAMES, DefaultModel, Description, ImportParams, SnapshotParams
 from worker.protocol import EvaluateParams, EvaluateRequest, GenerateParams, TrainJob, TrainParams
@@ -25,7 +26,7 @@ Node = dict[str, Any]
 
 BODIES: tuple[type[BaseModel], ...] = (
     CorpusParams, DefaultModel, Description, EvaluateParams, EvaluateRequest, GenerateParams, ImportParams,
-    ProblemDetails, SnapshotParams, TrainJob, TrainParams,
+    NotReady, ProblemDetails, SnapshotParams, TrainJob, TrainParams,
 )  # fmt: skip
 JSON_PIECE = "PieceParams"
 """What POST /generate takes as JSON: all but `keep`, which speaks of a file."""
@@ -92,10 +93,9 @@ def _add_errors(path: str, operation: Node) -> None:
         statuses.append(422)
     if "requestBody" in operation:
         statuses += OF_BODIES
-    if 422 not in statuses:
-        del responses["422"]
-    responses |= {str(status): error(status) for status in statuses}
-    operation["responses"] = dict(sorted(responses.items()))
+    found = {str(status): error(status) for status in statuses}
+    own = {status: response for status, response in responses.items() if status != "422"}
+    operation["responses"] = dict(sorted({**found, **own}.items()))
 
 
 def _add_headers(path: str, operation: Node) -> None:

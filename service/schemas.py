@@ -1,10 +1,11 @@
 """Bodies of the API's answers."""
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.problems import ProblemDetails
 from worker.protocol import JobView, KeptRegion, PitchRange
 from worker.uploads import Refusal
 
@@ -164,5 +165,14 @@ class Health(BaseModel):
 class Readiness(Health):
     """Whether the service can do its work, and who does it."""
 
+    state: Literal["ready", "busy"] = Field(description="busy: pieces wait for a worker")
+    redis: bool
+    workers: list[dict[str, Any]]
+
+
+class NotReady(ProblemDetails):
+    """Why the service cannot do its work."""
+
+    state: Literal["starting", "failed"]
     redis: bool
     workers: list[dict[str, Any]]

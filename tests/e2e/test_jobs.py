@@ -140,6 +140,16 @@ def test_how_far_a_long_filling_in_is_can_be_followed(server: Server) -> None:
     assert server.http.get(response.headers["location"]).json()["progress"] == steps[-1]
 
 
+def test_a_service_whose_pieces_wait_is_busy(server: Server) -> None:
+    assert server.http.get("/readyz").json()["state"] == "ready"
+    asked = {"json": {"length": 20_000, "gibbs_steps": 250}, "headers": {"Prefer": "respond-async"}}
+    jobs = [server.http.post("/generate", **asked).json()["id"] for _ in range(4)]
+    busy = server.http.get("/readyz")
+    for job in jobs:
+        server.http.delete(f"/jobs/{job}")
+    assert (busy.status_code, busy.json()["status"], busy.json()["state"]) == (200, "ready", "busy")
+
+
 def test_lists_can_be_filtered_and_paged(server: Server) -> None:
     made = [server.http.post("/generate", json={"length": 5}).headers["x-job-id"] for _ in range(3)]
     found: list[str] = []

@@ -67,8 +67,18 @@ def test_without_redis_the_service_says_so(tmp_path_factory: pytest.TempPathFact
     for response in refused:
         check(response, 503)
         assert response.headers["retry-after"]
+    assert refused[0].json()["state"] == "starting"
     assert "rnnrbm_redis_up 0.0" in figures.text
     assert alive.status_code == 200
+
+
+def test_who_never_was_ready_is_starting_for_a_while_only(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.routes.health.STARTING_SECONDS", 0)
+    (response,) = answers(app_of(tmp_path_factory), [("GET", "/readyz")])
+    check(response, 503)
+    assert (response.json()["state"], response.json()["redis"]) == ("failed", False)
 
 
 def test_a_service_that_others_can_reach_without_keys_warns(
