@@ -1,6 +1,7 @@
 """From an upload to a stored corpus, and what is shown of one. Free of torch."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from typing import Any, BinaryIO
@@ -92,7 +93,8 @@ def file_page(
     store.record(CORPUS, corpus_id)
     with store.open_file(CORPUS, corpus_id, REPORT) as file:
         if after is not None:
-            file.seek(after - 1)
+            end = file.seek(0, os.SEEK_END)  # no file system can seek to any position
+            file.seek(min(after - 1, end))
             file.readline()
         lines = [line for _ in range(limit) if (line := file.readline())]
         end = file.tell()

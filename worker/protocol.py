@@ -50,7 +50,16 @@ FUNCTIONS = {
 
 
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^:]*$")]
-Metadata = Annotated[dict[MetadataKey, Annotated[str, Field(max_length=512)]], Field(max_length=16)]
+_METADATA = {
+    "type": "object",
+    "maxProperties": 16,
+    "propertyNames": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[^:]*$"},
+    "additionalProperties": {"type": "string", "maxLength": 512},
+}
+# described by hand, as pydantic's schema allows anything under a key that is not allowed
+Metadata = Annotated[
+    dict[MetadataKey, Annotated[str, Field(max_length=512)]], Field(max_length=16), WithJsonSchema(_METADATA)
+]
 """What a user notes on a job. A key has no colon, so that KEY:VALUE can be looked for."""
 
 
