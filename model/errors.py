@@ -6,6 +6,7 @@ ModelError
 ├── ConfigError        a model or training configuration that contradicts itself
 ├── TrainingError      training cannot go on (diverged)
 ├── RegionError        a region of a piece that is to be kept makes no sense (model.regions)
+├── DeviceError        a device has no room for the work, or is lost
 └── ArtefactError      a model file whose tensors or metadata do not fit together
 """
 
@@ -32,6 +33,10 @@ class TrainingError(ModelError):
 
 class ArtefactError(ModelError):
     """A model file whose tensors or metadata do not fit together."""
+
+
+class DeviceError(ModelError):
+    """A device has no room for the work, or is lost."""
 
 
 class Stopped(Exception):  # noqa: N818 (no error, and none of the tree: the caller asked for it)

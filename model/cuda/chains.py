@@ -56,7 +56,7 @@ def keyed_chain(v: Tensor, W: Tensor, bv: Tensor, bh: Tensor, k: int, keys: Tens
     units = torch.arange(n_units, device=W.device)[None]
     for step in range(k):
         visible, *hidden = map(uniform, philox(stream, (units, torch.full_like(units, step), lower, upper)))
-        places = torch.stack(hidden, 1).unflatten(2, (-1, WIDTH))  # (rows, block, group, WIDTH)
+        places = torch.stack(hidden, 1).reshape(len(keys), HIDDEN_BLOCKS, -1, WIDTH)  # (rows, block, group, WIDTH)
         u = places.transpose(1, 2).flatten(1)[:, :n_hidden]
         h = (u * (1 + torch.exp(-bh - v @ W)) < 1).to(W)
         v = (visible[:, :n_visible] * (1 + torch.exp(-bv - h @ W.T)) < 1).to(W)
