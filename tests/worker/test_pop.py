@@ -1,4 +1,4 @@
-"""Pop files, with drums and several tracks, through the jobs that a service does: they come to pieces like themselves."""
+"""Pop files, with drums and several tracks, through a service's jobs: they come to pieces like themselves."""
 
 from io import BytesIO
 from pathlib import Path
