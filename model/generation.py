@@ -28,6 +28,7 @@ class PlainSampler:
 
     def __init__(self, parameters: Parameters, device: str) -> None:
         self.parameters = parameters
+        self.device = device
         self.network = RnnRbmNetwork.from_parameters(parameters).to(device)
 
     def generate(

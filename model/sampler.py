@@ -29,8 +29,17 @@ WAIT_SECONDS = 0.05
 class Sampler(Protocol):
     """Samples pieces of one model."""
 
-    kernel: str
     parameters: Parameters
+
+    @property
+    def device(self) -> str:
+        """Where the latest pieces were sampled: `cpu`, or what PyTorch calls it."""
+        ...
+
+    @property
+    def kernel(self) -> str:
+        """What sampled them."""
+        ...
 
     def generate(
         self,
@@ -87,6 +96,8 @@ def sampler(parameters: Parameters, device: str, kernel: Kernel | None) -> Sampl
 
 class CompiledSampler:
     """Samples on the CPU, several pieces on all its cores."""
+
+    device = "cpu"
 
     def __init__(self, parameters: Parameters, kernel: Kernel) -> None:
         self.parameters = parameters

@@ -3,13 +3,17 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal
+from typing import Any, Literal
 
 Stop = Literal["cancel", "shutdown"]
 
 
 class Interrupted(Exception):  # noqa: N818 (not an error: the job stopped for a shutdown, its checkpoint is saved)
     """The job stopped because its worker shuts down; it goes back to the front of its queue and will run again."""
+
+
+class DeviceLost(Exception):  # noqa: N818 (it is the worker's end, and no job's)
+    """The device does not work any more, nor will this process; the job goes on in another from its checkpoint."""
 
 
 class JobContext:
@@ -27,6 +31,10 @@ class JobContext:
     def stop_requested(self) -> Stop | None:
         """Whether to stop now: the user cancelled the job, or the worker shuts down. Cheap enough for any loop."""
         return None
+
+    def held(self) -> dict[str, dict[str, Any]]:
+        """Parameters of jobs like this one that its worker holds, by job: their work may be done along with it."""
+        return {}
 
 
 _current: ContextVar[JobContext] = ContextVar("job_context")

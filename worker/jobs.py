@@ -34,7 +34,7 @@ def generate(params: dict[str, Any], runtime: Runtime) -> Outcome:
     total = wanted.n * (wanted.length - wanted.primer_length)
     started = time.perf_counter()
     try:
-        rolls = _sample(sampler, wanted, _watched_by(context, total))
+        rolls = _pieces(runtime, sampler, wanted, _watched_by(context, total))
     except Stopped as stop:
         if context.stop_requested() == "shutdown":
             raise Interrupted from stop
@@ -42,12 +42,12 @@ def generate(params: dict[str, Any], runtime: Runtime) -> Outcome:
     record, files = _artefact(context.job_id, wanted, sampler.parameters.config, rolls)
     if (kept := kept_of(wanted)) is not None:
         files["kept.roll"] = np.packbits(kept).tobytes()
-    if runtime.compiled is None:  # where there is a kernel, whoever asks for the figure computes it in milliseconds
+    if not runtime.has_kernel:  # where there is one, whoever asks for the figure computes it in milliseconds
         record["log_likelihood"] = [
             piece_log_likelihood(sampler.parameters, roll, runtime.device, None) for roll in rolls
         ]
     runtime.store.publish(GENERATION, context.job_id, record, files)
-    work = runtime.work(round(time.perf_counter() - started, 4))
+    work = runtime.work_of(sampler, round(time.perf_counter() - started, 4))
     result = {"generation": context.job_id, "seed": wanted.seed, "n": wanted.n, **work}
     return Outcome(status=Status.SUCCEEDED, result=result)
 
@@ -64,6 +64,16 @@ def _watched_by(context: JobContext, total: int) -> OnStep:
         return context.stop_requested() is not None
 
     return on_step
+
+
+def _pieces(runtime: Runtime, sampler: Sampler, wanted: GenerateJob, on_step: OnStep) -> Frames:
+    """The pieces (n, length, n_visible), which may have been sampled along with another job's."""
+    context = current_context()
+    if (rolls := runtime.together.ready(context.job_id)) is not None:
+        return rolls
+    if held := context.held():
+        return runtime.together.sample(sampler, context.job_id, held, wanted, on_step)
+    return _sample(sampler, wanted, on_step)
 
 
 def _sample(sampler: Sampler, wanted: GenerateJob, on_step: OnStep) -> Frames:

@@ -5,16 +5,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.device import Device, claim, processor
-from model.errors import ConfigError, ModelError
+from model.errors import ConfigError, DeviceError, ModelError
 from model.kernel import Kernel, best
+from model.sampler import Sampler
 from worker.cache import ModelCache
+from worker.context import DeviceLost
 from worker.errors import StartError, WorkerError
 from worker.protocol import FUNCTIONS, Kind, Outcome, Problem, Status
 from worker.settings import Settings
 from worker.store import ArtefactStore
+from worker.together import Together
+
+if TYPE_CHECKING:
+    from model.cuda.accelerator import Accelerator  # loads torch, which a worker on the CPU does without
 
 TRAINING_NICENESS = 10
 
@@ -30,15 +36,31 @@ class Runtime:
     cache: ModelCache
     place: Device = field(default_factory=lambda: Device("cpu", processor()))
     """The device as its user knows it; `device` is what PyTorch calls it here."""
+    accelerator: "Accelerator | None" = None
+    """What is fast on the GPU, if the device is one."""
+    together: Together = field(default_factory=Together)
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether there is a compiled kernel for the CPU."""
+        return bool(self.compiled or (self.accelerator and self.accelerator.compiled))
 
     @property
     def kernel(self) -> str:
         """Name of what does the arithmetic."""
+        if self.accelerator is not None:
+            return self.accelerator.chains.name
         return self.compiled.name if self.compiled else "torch"
 
     def work(self, seconds: float) -> dict[str, Any]:
         """What a job's result says of the work."""
         return {"device": self.place.label, "device_name": self.place.name, "kernel": self.kernel, "seconds": seconds}
+
+    def work_of(self, sampler: Sampler, seconds: float) -> dict[str, Any]:
+        """The same for pieces, which a worker on a GPU may have sampled on the CPU."""
+        if sampler.device == self.device:
+            return self.work(seconds)
+        return {"device": "cpu", "device_name": processor(), "kernel": sampler.kernel, "seconds": seconds}
 
 
 _runtime: Runtime | None = None
@@ -48,7 +70,7 @@ def prepare(kind: Kind, settings: Settings) -> Runtime:
     """Set this process up for jobs of one kind; called once, before the first.
 
     Raises:
-        StartError: the device asked for is not there.
+        StartError: the device asked for is not there, or cannot be used.
     """
     global _runtime  # noqa: PLW0603 (one process, one runtime: jobs are plain functions called by name)
     try:
@@ -62,8 +84,24 @@ def prepare(kind: Kind, settings: Settings) -> Runtime:
     elif kind is not Kind.GENERATE:
         os.nice(TRAINING_NICENESS)  # it takes all cores, and requests are to be answered while it does
     store = ArtefactStore(settings.data)
-    _runtime = Runtime(store, device, compiled, ModelCache(store, device, compiled), place)
+    gpu = None if device == "cpu" else _accelerator(kind, settings, place)
+    _runtime = Runtime(store, device, compiled, ModelCache(store, device, compiled, gpu), place, gpu)
     return _runtime
+
+
+def _accelerator(kind: Kind, settings: Settings, place: Device) -> "Accelerator":
+    """What is fast on a GPU.
+
+    Raises:
+        StartError: PyTorch cannot use it after all.
+    """
+    from model.cuda.accelerator import accelerator  # noqa: PLC0415 (torch takes a second to load)
+
+    plain = settings.kernel == "torch"
+    try:
+        return accelerator(place.torch, None if plain else best(), plain=plain, samples=kind is Kind.GENERATE)
+    except RuntimeError as error:  # CUDA's own, or PyTorch's that it has none
+        raise StartError(f"device {place} cannot be used: {error}") from error
 
 
 def _limit_torch(kind: Kind) -> None:
@@ -89,12 +127,30 @@ def job(function: Callable[[dict[str, Any], Runtime], Outcome]) -> Job:
             raise StartError("prepare() was not called in this process")
         try:
             outcome = function(params, _runtime)
+        except DeviceError as error:
+            outcome = _failed(error, f"{_runtime.place}: {error}")
         except (ModelError, WorkerError) as error:
-            problem = Problem(type=type(error).__name__, detail=str(error))
-            outcome = Outcome(status=Status.FAILED, problem=problem)
+            outcome = _failed(error, str(error))
+        except Exception as error:
+            _raise_if_lost(error, _runtime)
+            raise
         return outcome.model_dump(mode="json")
 
     return perform
+
+
+def _failed(error: Exception, detail: str) -> Outcome:
+    return Outcome(status=Status.FAILED, problem=Problem(type=type(error).__name__, detail=detail))
+
+
+def _raise_if_lost(error: Exception, runtime: Runtime) -> None:
+    if runtime.accelerator is None:
+        return
+    from model.cuda.room import is_loss  # noqa: PLC0415 (it loads torch, which is there with an accelerator)
+
+    if is_loss(error):
+        words = str(error).splitlines()[0]
+        raise DeviceLost(f"device {runtime.place} was lost: {words}") from error
 
 
 def load(kind: Kind) -> Job:

@@ -27,10 +27,11 @@ from rq.worker import SimpleWorker, WorkerStatus
 
 from model.device import Device
 from worker.broker import HEARTBEAT_TTL, SERIALIZER, Broker, JobQueue
-from worker.context import Interrupted, JobContext, Stop, performing
+from worker.context import DeviceLost, Interrupted, JobContext, Stop, performing
 from worker.errors import BrokerError
 from worker.events import append, append_end
-from worker.protocol import QUEUES, JobView, Kind, Outcome, Progress, Status, WorkerView
+from worker.held import Alike, HeldJobs
+from worker.protocol import QUEUES, JobView, Kind, Outcome, Problem, Progress, Status, WorkerView
 from worker.views import DEADLINE_PASSED, internal_error, view_of
 
 BEAT_SECONDS = 2.0
@@ -39,6 +40,8 @@ IDLE_GRACE_SECONDS = 3.0  # without a job only a Redis that is gone can keep a w
 ASK_SECONDS = 0.2
 POP_SECONDS = 1  # how long one blocking pop lasts, and so how late an idle worker may see a signal
 WITHOUT_LIMIT = 1_000_000_000
+MOST_LOSSES = 3
+"""Devices that may be lost in the course of one job."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +56,8 @@ class WarmJob(Job):
 
     end: JobView | None = None
     """The job as it ended, once that is about to be stored."""
+    loss: DeviceLost | None = None
+    """Why its worker cannot go on."""
 
     def prepare_for_execution(self, worker_name: str, pipeline: Pipeline) -> None:
         """Mark the job as running, and tell so."""
@@ -79,16 +84,30 @@ class WarmJob(Job):
         except Interrupted:
             # RQ counts these retries apart from those of dead workers.
             return Retry(max=WITHOUT_LIMIT, enqueue_at_front=True)
+        except DeviceLost as loss:
+            self.loss = loss
+            return self._after_loss(loss)
         except Exception:
             logger.exception("job %s failed", self.id)
             return Outcome(status=Status.FAILED, problem=internal_error(self.id)).model_dump(mode="json")
+
+    def _after_loss(self, loss: DeviceLost) -> Any:
+        """Go on elsewhere; but a job may be what its devices are lost by."""
+        losses = [*self.meta.get("losses", []), str(loss)]
+        self.meta["losses"] = losses
+        self.save_meta()  # type: ignore[no-untyped-call]  # RQ leaves it without types
+        if len(losses) < MOST_LOSSES:
+            return Retry(max=WITHOUT_LIMIT, enqueue_at_front=True)
+        problem = Problem(type="DeviceLost", detail="; ".join(dict.fromkeys(losses)))
+        return Outcome(status=Status.FAILED, problem=problem).model_dump(mode="json")
 
 
 class RunningContext(JobContext):
     """The context of a job that a worker performs."""
 
-    def __init__(self, job: Job, broker: Broker, stopping: threading.Event) -> None:
+    def __init__(self, job: Job, broker: Broker, stopping: threading.Event, held: HeldJobs | None) -> None:
         super().__init__(job.id)
+        self._held = held
         self._job = job
         self._broker = broker
         self._stopping = stopping
@@ -116,13 +135,29 @@ class RunningContext(JobContext):
             return "cancel"
         return "shutdown" if self._stopping.is_set() else None
 
+    def held(self) -> dict[str, dict[str, Any]]:
+        """What the worker holds."""
+        return self._held.params() if self._held else {}
+
 
 class WarmWorker(SimpleWorker):
-    """Performs the jobs of one kind until it gets a signal; `work()` starts it."""
+    """Performs the jobs of one kind until it gets a signal, or loses its device; `work()` starts it.
+
+    With `alike` it takes up to `most_held` waiting jobs along whose work can be done together with that of the first.
+    """
 
     max_connection_wait_time = 5.0
 
-    def __init__(self, broker: Broker, kind: Kind, *, place: Device, kernel: str) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        kind: Kind,
+        *,
+        place: Device,
+        kernel: str,
+        alike: Alike | None = None,
+        most_held: int = 0,
+    ) -> None:
         super().__init__(
             [QUEUES[kind]],
             name=f"{kind}-{uuid4().hex}",  # never used twice: a name stays taken for minutes after a SIGKILL
@@ -135,6 +170,8 @@ class WarmWorker(SimpleWorker):
         )
         self._broker = broker
         self._place = place
+        self._held = HeldJobs(self, alike, most_held) if alike else None
+        self.device_lost = False
         self._stopping = threading.Event()
         self._left = threading.Event()
         self._beats = threading.Thread(target=self._beat_until_left, name="heartbeat", daemon=True)
@@ -160,6 +197,8 @@ class WarmWorker(SimpleWorker):
 
     def teardown(self) -> None:
         """Leave, so that nobody waits for the heart to stop."""
+        if self._held:
+            self._held.give_back()
         self._left.set()
         self._beats.join(BEAT_SECONDS)
         super().teardown()  # type: ignore[no-untyped-call]  # RQ leaves it without types
@@ -227,7 +266,7 @@ class WarmWorker(SimpleWorker):
 
         RQ would raise out of a pop that a signal interrupts, and lose the job that it might just have popped.
         """
-        found = None
+        found = self._held.turn() if self._held and not self._stopping.is_set() else None
         while found is None and not self._stopping.is_set():
             found = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time or POP_SECONDS)
         return found
@@ -245,11 +284,19 @@ class WarmWorker(SimpleWorker):
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Perform the job, store its outcome, and tell of it."""
         started = time.monotonic()
-        with performing(RunningContext(job, self._broker, self._stopping)):
-            super().execute_job(job, queue)
+        execution = (self._held.taken(job) if self._held else None) or self.prepare_execution(job)
+        if self._held:
+            self._held.gather(job, queue)
+        with performing(RunningContext(job, self._broker, self._stopping, self._held)):
+            self.perform_job(job, queue, execution)
+        self.set_state(WorkerStatus.IDLE)
         end = job.end if isinstance(job, WarmJob) else None
         view = end or self._broker.announce(job.id)  # it has not ended but is to run again
         logger.info("job %s (%s): %s after %.2f s", job.id, view.kind, view.status, time.monotonic() - started)
+        if isinstance(job, WarmJob) and job.loss is not None:
+            logger.error("worker %s ends: %s", self.name, job.loss)
+            self.device_lost = self._stop_requested = True
+            self._stopping.set()
 
     def clean_registries(self) -> None:
         """Requeue or fail the jobs of dead workers, and tell so."""

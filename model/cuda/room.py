@@ -1,4 +1,4 @@
-"""Going on in smaller parts where a device has no room for the whole."""
+"""What can go wrong with a device: it has no room for the whole, and smaller parts will do; or it is lost."""
 
 import gc
 import logging
@@ -12,6 +12,13 @@ from model.errors import DeviceError
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+
+def is_loss(error: Exception) -> bool:
+    """Whether after this error nothing will work on the device in this process."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    return isinstance(error, torch.AcceleratorError) or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
 
 
 class Parts:

@@ -1,0 +1,206 @@
+"""Sampling pieces on a GPU, many at once; and who samples so many of them, it or the CPU."""
+
+import logging
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.cuda.chains import Chains
+from model.cuda.room import Parts
+from model.errors import Stopped
+from model.infilling import PARTICLES
+from model.kernel import Frames
+from model.parameters import Parameters
+from model.pianoroll import Roll
+from model.rnn_rbm import RnnRbmNetwork
+from model.sampler import OnStep, Sampler
+
+AT_ONCE = 32_768
+"""Pieces: enough to fill any card, and 0.6 GB for 200 frames of them."""
+TRIED_PIECES = tuple(1 << i for i in range(11))
+TRIED_FRAMES = 20
+
+logger = logging.getLogger(__name__)
+
+
+class BatchSampler:
+    """Samples all pieces side by side, a frame at a time; `model.sampler.Sampler` says what its methods do.
+
+    A frame's random numbers are those of its piece's seed and its place in the piece, so a piece depends on nothing
+    beside it.
+    """
+
+    def __init__(self, parameters: Parameters, device: str, chains: Chains) -> None:
+        self.parameters = parameters
+        self.device = device
+        self.kernel = chains.name
+        self._chains = chains
+        self._network = RnnRbmNetwork.from_parameters(parameters).to(device)
+        self._parts = Parts(AT_ONCE, "pieces")
+
+    def generate(
+        self,
+        length: int,
+        seeds: Sequence[int],
+        *,
+        gibbs_steps: int = 25,
+        temperature: float = 1.0,
+        primer: Roll | None = None,
+        on_step: OnStep | None = None,
+    ) -> Frames:
+        """See `Sampler`."""
+        beginning = np.zeros((0, self.parameters.config.n_visible), np.bool_) if primer is None else primer
+
+        def sample(part: slice) -> Frames:
+            return self._sample(
+                length, seeds[part], gibbs_steps, temperature, beginning, _Asking(on_step, part, length)
+            )
+
+        return np.concatenate(self._parts.over(len(seeds), sample))
+
+    @torch.no_grad()
+    def _sample(
+        self, length: int, seeds: Sequence[int], k: int, temperature: float, primer: Roll, ask: "_Asking"
+    ) -> Frames:
+        network = self._network
+        keys = torch.tensor(seeds, device=network.W.device)
+        W = network.W / temperature
+        rolls = torch.zeros(len(seeds), len(primer) + length, W.shape[0], dtype=torch.bool, device=W.device)
+        rolls[:, : len(primer)] = torch.from_numpy(primer).to(W.device)
+        u = self._state_after(primer).expand(len(seeds), -1)  # (pieces, n_hidden_recurrent)
+        start = W.new_zeros(1, W.shape[0])
+        for t in range(len(primer), len(primer) + length):
+            ask(t - len(primer))
+            bv_t, bh_t = (bias / temperature for bias in network.conditional_biases(u))
+            v = self._chains.keyed(start, W, bv_t, bh_t, k, keys, t)
+            rolls[:, t] = v > 0
+            u = network.next_state(v, u)
+        return rolls.cpu().numpy()
+
+    def _state_after(self, primer: Roll) -> Tensor:
+        """The state that frames (frames, n_visible) lead to from the beginning: (1, n_hidden_recurrent)."""
+        u = self._network.initial_state(1)
+        for v in torch.from_numpy(primer).to(self._network.W):
+            u = self._network.next_state(v[None], u)
+        return u
+
+    def infill(
+        self,
+        source: Roll,
+        kept: Roll,
+        seeds: Sequence[int],
+        *,
+        particles: int = PARTICLES,
+        gibbs_steps: int = 25,
+        temperature: float = 1.0,
+        on_step: OnStep | None = None,
+    ) -> Frames:
+        """See `Sampler`; one piece after another, its particles side by side."""
+        from model.generation import PlainSampler  # noqa: PLC0415 (where there is a kernel for the CPU, that does it)
+
+        plain = PlainSampler(self.parameters, self.device)
+        return plain.infill(
+            source,
+            kept,
+            seeds,
+            particles=particles,
+            gibbs_steps=gibbs_steps,
+            temperature=temperature,
+            on_step=on_step,
+        )
+
+
+class _Asking:
+    """Asks the caller before each frame whether to go on, telling how many frames are done of all pieces."""
+
+    def __init__(self, on_step: OnStep | None, part: slice, length: int) -> None:
+        self._on_step = on_step
+        self._before = part.start * length
+        self._n = part.stop - part.start
+
+    def __call__(self, frames: int) -> None:
+        if self._on_step is not None and self._on_step(self._before + frames * self._n):
+            raise Stopped
+
+
+class SharedSampler:
+    """Lets the CPU sample few pieces and what is filled in, and the GPU many; `device` and `kernel` say who did it.
+
+    One piece is thousands of small products one after another: the CPU does each of them sooner than a GPU begins it.
+    """
+
+    def __init__(self, cpu: Sampler, gpu: Sampler, crossover: int) -> None:
+        self.parameters = cpu.parameters
+        self._cpu = cpu
+        self._gpu = gpu
+        self._crossover = crossover
+        self._last = cpu
+
+    @property
+    def device(self) -> str:
+        """Where the latest pieces were sampled."""
+        return self._last.device
+
+    @property
+    def kernel(self) -> str:
+        """What sampled the latest pieces."""
+        return self._last.kernel
+
+    def generate(
+        self,
+        length: int,
+        seeds: Sequence[int],
+        *,
+        gibbs_steps: int = 25,
+        temperature: float = 1.0,
+        primer: Roll | None = None,
+        on_step: OnStep | None = None,
+    ) -> Frames:
+        """See `Sampler`."""
+        self._last = self._gpu if len(seeds) >= self._crossover else self._cpu
+        return self._last.generate(
+            length, seeds, gibbs_steps=gibbs_steps, temperature=temperature, primer=primer, on_step=on_step
+        )
+
+    def infill(
+        self,
+        source: Roll,
+        kept: Roll,
+        seeds: Sequence[int],
+        *,
+        particles: int = PARTICLES,
+        gibbs_steps: int = 25,
+        temperature: float = 1.0,
+        on_step: OnStep | None = None,
+    ) -> Frames:
+        """See `Sampler`."""
+        self._last = self._cpu
+        return self._last.infill(
+            source,
+            kept,
+            seeds,
+            particles=particles,
+            gibbs_steps=gibbs_steps,
+            temperature=temperature,
+            on_step=on_step,
+        )
+
+
+def measured_crossover(cpu: Sampler, gpu: Sampler) -> int:
+    """From how many pieces on the GPU is faster, a power of two; the log has it.
+
+    Beyond the most that are tried it is taken to be, as its time hardly grows up to there.
+    """
+    gpu.generate(1, range(1))  # what is compiled or set up at first does not count
+    crossover = next((n for n in TRIED_PIECES if _seconds(gpu, n) < _seconds(cpu, n)), 2 * TRIED_PIECES[-1])
+    logger.info("pieces are sampled on %s from %d at once on, fewer on %s", gpu.device, crossover, cpu.device)
+    return crossover
+
+
+def _seconds(sample: Sampler, n: int) -> float:
+    started = time.perf_counter()
+    sample.generate(TRIED_FRAMES, range(n))
+    return time.perf_counter() - started
