@@ -10,13 +10,16 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from worker.errors import BrokerError, StartError, WorkerError
 from worker.protocol import EvaluateParams, GenerateParams, Kind, Role, TrainParams
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from client.api import Client
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,42 @@ def _evaluate(args: argparse.Namespace) -> None:
     print(json.dumps(evaluate(args.model, args.corpus, params, read_settings(data=args.data)), indent=2))
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it is to be 1 or more, not {number}")
+    return number
+
+
+def _search_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help=".mid files, zips, or folders of them")
+    parser.add_argument("--study", type=Path, default=Path("search.journal"), help="file of the study, which goes on")
+    parser.add_argument("--trials", type=_positive, default=20, help="trainings that the study is to have in the end")
+    parser.add_argument(
+        "--parallel", type=_positive, default=1, help="trainings at once: processes, or jobs with --url"
+    )
+    parser.add_argument(
+        "--config", default="{}", help="JSON, as the field `config` of POST /train: what is not searched"
+    )
+    parser.add_argument("--data", help="artefact store to put the models in (RNNRBM_DATA, ./var)")
+
+
+def _search(args: argparse.Namespace) -> None:
+    from worker.search import LocalTrainer, search
+
+    said = _parsed(TrainParams, args.config)
+    trainer = LocalTrainer(args.paths, read_settings(data=args.data))
+    print(json.dumps(search(args.study, said, args.trials, args.parallel, trainer), indent=2))
+
+
+def _search_over_http(args: argparse.Namespace, client: "Client") -> None:
+    from worker.search import RemoteTrainer, search
+
+    said = _parsed(TrainParams, args.config)
+    trainer = RemoteTrainer(client, client.upload(args.paths).id)
+    print(json.dumps(search(args.study, said, args.trials, args.parallel, trainer), indent=2))
+
+
 def _models_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", nargs="?", help="id or name of a model to show, instead of the list")
     parser.add_argument("--download", type=Path, metavar="FILE", help=".safetensors file to write it to")
@@ -150,14 +189,15 @@ def _over_http(args: argparse.Namespace) -> None:
     from client.cli import COMMANDS as REMOTE
     from client.errors import ClientError
 
-    if args.command not in REMOTE:
-        raise StartError(f"{args.command} takes no --url; these do: {', '.join(REMOTE)}")
+    remote = {**REMOTE, "search": _search_over_http}
+    if args.command not in remote:
+        raise StartError(f"{args.command} takes no --url; these do: {', '.join(remote)}")
     for option in ("data", "id"):
         if getattr(args, option, None) is not None:
             raise StartError(f"--{option} is about the store of this machine: leave it out with --url")
     try:
         with Client(args.url, args.key) as client:
-            REMOTE[args.command](args, client)
+            remote[args.command](args, client)
     except ClientError as error:
         raise WorkerError(str(error)) from error
 
@@ -208,6 +248,7 @@ COMMANDS: Sequence[Command] = (
         _evaluate,
         _evaluate_arguments,
     ),
+    Command("search", "train often, here or with --url, and find the options that do best", _search, _search_arguments),
     Command("models", "list a service's models, show or download one (with --url)", _needs_url, _models_arguments),
     Command("jobs", "list a service's jobs, show, follow or cancel one (with --url)", _needs_url, _jobs_arguments),
     Command(
@@ -223,7 +264,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # as process 1 of a container a program without a handler does not hear it, and torch takes seconds to load
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parser = argparse.ArgumentParser(prog="rnnrbm", description="Train and serve the RNN-RBM.")
-    parser.add_argument("--url", help="running service that is to do it: train, generate, evaluate, models, jobs")
+    parser.add_argument(
+        "--url", help="running service that is to do it: train, generate, evaluate, search, models, jobs"
+    )
     parser.add_argument(
         "--key",
         default=os.environ.get("RNNRBM_KEY"),
