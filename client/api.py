@@ -142,9 +142,12 @@ class Client:
 
     # --- jobs
 
-    def jobs(self, kind: str | None = None, status: str | None = None) -> Iterator[Job]:
-        """All jobs, newest first, of a kind or in a state."""
-        return self._items("/jobs", Job, kind=kind, status=status)
+    def jobs(
+        self, kind: str | None = None, status: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> Iterator[Job]:
+        """All jobs, newest first, of a kind, in a state, or with all these notes."""
+        notes = [f"{key}:{value}" for key, value in (metadata or {}).items()]
+        return self._items("/jobs", Job, kind=kind, status=status, metadata=notes)
 
     def job(self, job_id: str) -> Job:
         """One job."""
@@ -195,9 +198,9 @@ class Client:
 
     # --- requests
 
-    def _items(self, path: str, view: type[Item], **filters: str | None) -> Iterator[Item]:
+    def _items(self, path: str, view: type[Item], **filters: str | list[str] | None) -> Iterator[Item]:
         """What a list holds, page by page."""
-        query = {name: value for name, value in filters.items() if value is not None}
+        query: dict[str, str | list[str]] = {name: value for name, value in filters.items() if value is not None}
         while True:
             page = self._request("GET", path, params=query).json()
             yield from map(view.model_validate, page["items"])
@@ -212,7 +215,7 @@ class Client:
         files: list[Upload] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """Options as JSON, or as the field `config` of a form where there are files; a job asked for twice is made once."""
+        """Options as JSON, or as the `config` of a form where there are files; a job asked for twice is made once."""
         headers = {"Idempotency-Key": uuid4().hex, **(headers or {})}
         if not files:
             return self._request("POST", path, json=options, headers=headers)

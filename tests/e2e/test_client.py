@@ -144,8 +144,11 @@ def test_who_is_told_to_wait_waits(tmp_path: Path, folder: Path, monkeypatch: py
 
 def test_lists_are_read_to_their_end(client: Client, server: Server) -> None:
     made = [client.generate(length=2, seed=seed).id for seed in range(52)]
+    noted = client.generate(length=2, metadata={"who": "a client", "run": "1"}).id
+    assert [job.id for job in client.jobs(metadata={"run": "1", "who": "a client"})] == [noted]
+    made.append(noted)
     listed = [job.id for job in client.jobs(kind="generate", status="succeeded")]
-    assert listed[:52] == made[::-1]
+    assert listed[:53] == made[::-1]
     assert len(listed) == len(set(listed))
 
 
