@@ -282,3 +282,11 @@ def test_the_probe_sees_a_chain_that_does_not_mix(kernel: Kernel | None) -> None
     piece = PackedRolls.pack([np.ones((10, 12), dtype=bool)], 12)
     assert probe(network, piece, "data", 15, kernel) > -0.1
     assert probe(network, piece, "zeros", 25, kernel) < -50
+
+
+def test_no_score_is_beyond_certainty(kernel: Kernel | None) -> None:
+    """Weights with which no chain mixes, as after steps far too long."""
+    state = fresh(kernel=kernel)
+    for parameter in state.network.parameters():
+        parameter.data.normal_(0, 30, generator=torch.Generator().manual_seed(parameter.numel()))
+    assert state.task.score(scale_rolls()) < 0
