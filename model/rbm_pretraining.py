@@ -5,15 +5,16 @@ Persistent contrastive divergence (Tieleman 2008): the chains of the negative ph
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.config import TrainingConfig
 from model.kernel import Frames, Kernel, stream_of
 from model.rbm import gibbs_chain
-from model.rnn_rbm import RnnRbmNetwork
 from model.training_set import TrainingSet
 
 CHAINS, STEPS = 256, 5
@@ -23,40 +24,59 @@ LEARNING_RATE = 0.01
 """Of the first update; it falls to 0 along half a cosine."""
 
 
+class HasRbm(Protocol):
+    """A network with the parameters of an RBM."""
+
+    W: nn.Parameter
+    bv: nn.Parameter
+    bh: nn.Parameter
+
+
 def pretrain_rbm(
-    network: RnnRbmNetwork,
+    network: HasRbm,
     training: TrainingSet,
     config: TrainingConfig,
     kernel: Kernel | None,
     should_stop: Callable[[], bool],
 ) -> bool:
-    """Make `config.rbm_pretraining` updates of W, bv and bh; False, with the parameters as before, if it was stopped.
+    """Make `config.rbm_pretraining` updates of W, bv and bh; False if it was stopped.
 
-    What an interrupted training has not finished of it, it begins again: the same numbers come out.
+    The network is as before until all are made, so what an interrupted training has saved in the meantime begins again,
+    and the same numbers come out.
     """
     if not config.rbm_pretraining:
         return True
-    parameters = (network.W, network.bv, network.bh)
-    before = [parameter.detach().clone() for parameter in parameters]
-    optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
+    theirs = (network.W, network.bv, network.bh)
+    own = [nn.Parameter(parameter.detach().clone()) for parameter in theirs]
+    rbm = _Rbm(*own)
+    optimizer = torch.optim.Adam(own, lr=LEARNING_RATE, fused=True)
     random = np.random.default_rng((config.seed, 3))
-    negative = _Negative(network, kernel, training.draw(CHAINS, random), config.seed)
+    negative = _Negative(rbm, kernel, training.draw(CHAINS, random), config.seed)
     for update in range(config.rbm_pretraining):
         if should_stop():
-            for parameter, value in zip(parameters, before, strict=True):
-                parameter.data.copy_(value)
             return False
-        v = torch.from_numpy(training.draw(FRAMES, random)).to(network.W)  # (FRAMES, n_visible)
-        _set_gradients(network, v, negative.advance(update))
+        v = torch.from_numpy(training.draw(FRAMES, random)).to(rbm.W)  # (FRAMES, n_visible)
+        _set_gradients(rbm, v, negative.advance(update))
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * update / config.rbm_pretraining)) / 2
         optimizer.step()
+    for parameter, value in zip(theirs, own, strict=True):
+        parameter.data.copy_(value.data)
     return True
+
+
+@dataclass
+class _Rbm:
+    """Parameters that no checkpoint sees."""
+
+    W: nn.Parameter
+    bv: nn.Parameter
+    bh: nn.Parameter
 
 
 class _Negative:
     """The persistent chains, (CHAINS, n_visible)."""
 
-    def __init__(self, network: RnnRbmNetwork, kernel: Kernel | None, start: Frames, seed: int) -> None:
+    def __init__(self, network: HasRbm, kernel: Kernel | None, start: Frames, seed: int) -> None:
         self._network = network
         self._kernel = kernel
         self._v = start
@@ -78,7 +98,7 @@ class _Negative:
 
 
 @torch.no_grad()
-def _set_gradients(network: RnnRbmNetwork, v: Tensor, v_sample: Tensor) -> None:
+def _set_gradients(network: HasRbm, v: Tensor, v_sample: Tensor) -> None:
     """The gradient of the mean free energy of `v` less that of `v_sample`, each (rows, n_visible)."""
     h, h_sample = (torch.sigmoid(network.bh + rows @ network.W) for rows in (v, v_sample))
     network.W.grad = v_sample.T @ h_sample / len(v_sample) - v.T @ h / len(v)

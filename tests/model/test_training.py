@@ -221,12 +221,20 @@ def test_the_rbm_alone_learns_chords_that_no_key_by_itself_tells(kernel: Kernel 
     assert state.task.score(rolls) > -1.5  # log 2 and a little; each key by itself: 6 log 2
 
 
-def test_a_training_that_is_stopped_while_the_rbm_learns_begins_again() -> None:
-    config = replace(TRAINING, rbm_pretraining=50)
-    state = fresh(config)
-    before = parameters(state)
-    assert not train(state, scale_rolls(), config, should_stop=stop_after(20))
-    assert all(torch.equal(value, before[name]) for name, value in parameters(state).items())
+def test_a_training_that_is_killed_while_the_rbm_learns_begins_again(kernel: Kernel | None) -> None:
+    config = replace(TRAINING, rbm_pretraining=50, epochs=1)
+    whole, killed, second = (fresh(config, kernel=kernel) for _ in range(3))
+    train(whole, scale_rolls(), config)
+    saved: list[bytes] = []
+
+    def save_then_stop() -> bool:
+        saved.append(checkpoint.to_bytes(killed))
+        return len(saved) == 20
+
+    assert not train(killed, scale_rolls(), config, should_stop=save_then_stop)
+    checkpoint.restore(second, saved[-1])
+    assert train(second, scale_rolls(), config)
+    assert all(torch.equal(value, parameters(second)[name]) for name, value in parameters(whole).items())
 
 
 def test_pieces_are_heard_in_other_keys() -> None:
