@@ -78,6 +78,7 @@ def _mend_generate(params: Params, form: Params) -> None:
         params["deadline"] = max(params["deadline"], 60)  # one that passes is 504, which looks like our fault
     if OF_A_MODEL & params.keys() or form.keys() & {"primer", "source"}:
         params["model"] = BUNDLED
+    params.pop("key", None)  # for models of common tonality, which the bundled one is not
     if "transpose" in params:
         params["transpose"] = min(max(params["transpose"], -21), 19)
     if params.get("pitch_range"):

@@ -223,7 +223,7 @@ def test_the_command_trains_plays_and_shows_on_a_service(server: Server, folder:
 
 
 def test_ctrl_c_keeps_what_a_service_has_learned(server: Server, folder: Path) -> None:
-    config = json.dumps({**SMALL, "epochs": 10_000, "name": "interrupted"})
+    config = json.dumps({**SMALL, "epochs": 10_000, "n_hidden": 1000, "name": "interrupted"})
     command = [sys.executable, "-m", "worker.cli", "--url", str(server.http.base_url), "train", str(folder),
                "--config", config]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
