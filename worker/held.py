@@ -1,6 +1,6 @@
 """Jobs that a worker takes off its queue ahead of their turn, to do their work together with that of the job in hand.
 
-They are this worker's from then on: Redis knows of their executions, so who finds the worker dead gives them back.
+They are this worker's from then on, and running to everybody else: who finds the worker dead gives them back.
 """
 
 from collections import deque
@@ -10,7 +10,7 @@ from typing import Any
 
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.queue import Queue
 from rq.utils import as_text
 from rq.worker import SimpleWorker
@@ -49,7 +49,9 @@ class HeldJobs:
             other, where = found
             version = self._worker.get_redis_server_version()  # type: ignore[no-untyped-call]  # RQ leaves it so
             other.redis_server_version = version
-            self._held.append((other, where, self._worker.prepare_execution(other)))
+            execution = self._worker.prepare_execution(other)
+            self._worker.prepare_job_execution(other, remove_from_intermediate_queue=True)
+            self._held.append((other, where, execution))
 
     def _next_is_like(self, job: Job, queue: Queue) -> bool:
         with suppress(NoSuchJobError):
@@ -68,15 +70,17 @@ class HeldJobs:
             return self._held.popleft()[2]
         return None
 
-    def give_back(self) -> None:
-        """Put what is held back to where it was."""
+    def give_back(self) -> list[str]:
+        """Put what is held back to the front of its queue, in order; the ids of the jobs."""
+        ids = [job.id for job, _, _ in self._held]
         while self._held:
             job, queue, execution = self._held.pop()
             with self._worker.connection.pipeline() as pipeline:
                 self._worker.cleanup_execution(job, pipeline=pipeline, execution=execution)
-                pipeline.lrem(queue.intermediate_queue_key, 1, job.id)
+                job.set_status(JobStatus.QUEUED, pipeline=pipeline)
                 queue.push_job_id(job.id, pipeline=pipeline, at_front=True)
                 pipeline.execute()
+        return ids
 
 
 def _params(job: Job) -> dict[str, Any]:

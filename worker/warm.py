@@ -60,9 +60,11 @@ class WarmJob(Job):
     """Why its worker cannot go on."""
 
     def prepare_for_execution(self, worker_name: str, pipeline: Pipeline) -> None:
-        """Mark the job as running, and tell so."""
+        """Mark the job as running, and tell so, once for one that is held before its turn."""
+        told = self.get_status(refresh=False) is JobStatus.STARTED
         super().prepare_for_execution(worker_name, pipeline)
-        append(pipeline, self.id, "started", {"status": Status.RUNNING})
+        if not told:
+            append(pipeline, self.id, "started", {"status": Status.RUNNING})
 
     def add_end(self, pipeline: Pipeline) -> None:
         """Tell of the job's end in the transaction that stores its outcome: who hears of it can read it."""
@@ -198,7 +200,8 @@ class WarmWorker(SimpleWorker):
     def teardown(self) -> None:
         """Leave, so that nobody waits for the heart to stop."""
         if self._held:
-            self._held.give_back()
+            for job_id in self._held.give_back():
+                self._broker.announce(job_id)
         self._left.set()
         self._beats.join(BEAT_SECONDS)
         super().teardown()  # type: ignore[no-untyped-call]  # RQ leaves it without types

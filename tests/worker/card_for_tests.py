@@ -3,7 +3,7 @@
     python -m tests.worker.card_for_tests URL DATA KIND FAULT NOTES
 
 The jobs are the real ones. FAULT is `none`; `small`: there is room for 64 chains at once; or `lost`: the card is gone
-when the 40th chain is asked for. How many chains were asked for together is noted in the file NOTES, a line a call.
+when chains are asked for the 20th time. How many chains were asked for together is noted in the file NOTES, a line a call.
 """
 
 import sys
@@ -25,7 +25,7 @@ from worker.runtime import Runtime
 from worker.store import ArtefactStore
 
 ROOM = 64
-CALLS = 40
+CALLS = 20
 
 
 class FaultyChains(PlainChains):

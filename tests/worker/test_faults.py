@@ -181,14 +181,19 @@ def test_pieces_of_waiting_jobs_for_one_model_are_sampled_together(
 def test_jobs_that_a_worker_holds_go_back_in_order_when_its_card_is_lost(
     broker: Broker, start: Start, store: ArtefactStore, server_redis: Redis
 ) -> None:
+    """The one in hand comes after them: it may be what the card was lost by."""
     jobs = [submit_pieces(broker, store, n=1, seed=seed, length=100) for seed in range(4)]
     assert start(Kind.GENERATE, "lost").wait(60) == DEVICE_LOST
-    assert [job.decode() for job in server_redis.lrange("rq:queue:generate", 0, -1)] == [job.id for job in jobs]
+    assert [job.decode() for job in server_redis.lrange("rq:queue:generate", 0, -1)] == [
+        job.id for job in (*jobs[1:], jobs[0])
+    ]
     assert server_redis.llen("rq:queue:generate:intermediate") == 0
     start(Kind.GENERATE, "cpu")
     for job in jobs:
         ended = wait(broker, job)
         assert (ended.status, ended.result["device"]) == (Status.SUCCEEDED, "cpu")
+        told = [name for name, _ in history(broker, job) if name != "progress"]
+        assert told == ["queued", "started", "queued", "started", "end"]
 
 
 def test_jobs_that_a_killed_worker_held_run_again_by_themselves(
