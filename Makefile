@@ -23,7 +23,11 @@ lint: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.gpu.yml
+	@if docker compose version >/dev/null 2>&1; then \
+	  docker compose -f docker-compose.yml config -q && \
+	  docker compose -f docker-compose.yml -f docker-compose.gpu.yml config -q; \
+	else echo "docker compose is not here: the files are checked by their schema, and by tests/test_containers.py"; fi
 
 format: $(DEV)
 	$(BIN)/ruff check --fix .
