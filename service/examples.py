@@ -1,4 +1,4 @@
-"""An answer of each kind, as /openapi.json shows it."""
+"""An answer of each kind, and what a form says in `config`, as /openapi.json shows them."""
 
 from typing import Any
 
@@ -87,6 +87,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "CorpusView": _STORED,
     "CorpusFile": {"file": "tune.mid", "key": "Eb minor", "tempo": 96.0, "seconds": 61.5, "beats": 98.4, "notes": 412},
+    "CorpusParams": {"name": "reels", "description": "from the session"},
+    "EvaluateParams": {"frames": 5000, "temperatures": 1000},
+    "GenerateParams": {"bars": 4, "seed": 7},
+    "ImportParams": {"name": "mine", "tempo": 90},
+    "TrainParams": {"name": "mine", "epochs": 60},
     "Health": {"status": "alive"},
     "Readiness": {
         "status": "ready",

@@ -10,7 +10,7 @@ import service.schemas as views
 from service import problems
 from service.app import create_app
 from service.examples import EXAMPLES
-from worker import protocol
+from worker import corpora, models, protocol
 from worker.settings import Settings
 
 ROUTES = {
@@ -69,9 +69,8 @@ def test_references_lead_somewhere() -> None:
 def test_every_example_is_one() -> None:
     schemas = create_app(Settings()).openapi()["components"]["schemas"]
     for name, example in EXAMPLES.items():
-        model = next(
-            found for found in (getattr(module, name, None) for module in (protocol, problems, views)) if found
-        )
+        modules = (protocol, problems, views, corpora, models)
+        model = next(vars(module)[name] for module in modules if name in vars(module))
         assert model.model_validate(example)
         assert schemas[name]["examples"] == [example]
 
@@ -79,8 +78,9 @@ def test_every_example_is_one() -> None:
 def test_every_body_and_answer_has_an_example() -> None:
     document = create_app(Settings()).openapi()
     for path, operation in operations(document):
-        for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-            assert media_type == "multipart/form-data" or content["examples"], path
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            config = content["schema"].get("properties", {}).get("config", {})
+            assert "examples" in content or config["$ref"].rpartition("/")[2] in EXAMPLES, path
         for status, response in operation["responses"].items():
             schema = response.get("content", {}).get("application/json", {}).get("schema", {})
             name = schema.get("$ref", "").removeprefix("#/components/schemas/").removeprefix("Page_").rstrip("_")
