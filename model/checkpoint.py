@@ -1,6 +1,7 @@
 """A training's whole state as one file: parameters, optimiser, random numbers, position and history.
 
-A training that goes on from it equals an uninterrupted one to the bit.
+A training that goes on from it equals an uninterrupted one to the bit, if it goes on on the same kind of device. On
+another it goes on from the same parameters, with other random numbers.
 """
 
 import json
@@ -9,6 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from model.artefact import metadata
+from model.kernel import stream_of
 from model.training import TrainingState
 
 POSITION = ("epoch", "update", "seconds", "sums", "history", "best_epoch", "best_score")
@@ -22,6 +24,7 @@ def to_bytes(state: TrainingState) -> bytes:
         tensors |= {f"optimizer.{index}.{slot}": value for slot, value in slots.items() if value is not None}
     for part in COPIES:
         tensors |= {f"{part}.{name}": value for name, value in getattr(state, part).items()}
+    tensors |= {f"carried.{name}": value for name, value in state.task.carried.items()}
     tensors["generator"] = state.generator.get_state()
     position = {name: getattr(state, name) for name in POSITION}
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -42,9 +45,20 @@ def restore(state: TrainingState, data: bytes) -> None:
     device = next(state.network.parameters()).device
     for part in COPIES:
         setattr(state, part, {name: value.to(device) for name, value in _under(tensors, part).items()})
-    state.generator.set_state(tensors["generator"])
+    state.task.carried = {name: value.to(device) for name, value in _under(tensors, "carried").items()}
     for name, value in json.loads(metadata(data)["position"]).items():
         setattr(state, name, value)
+    _restore_generator(state, tensors["generator"])
+
+
+def _restore_generator(state: TrainingState, saved: Tensor) -> None:
+    """The random numbers go on, unless they were those of another kind of device; then there are new ones."""
+    generator = state.generator
+    if len(saved) == len(generator.get_state()):
+        generator.set_state(saved)
+    else:
+        seed = stream_of(generator.initial_seed(), state.epoch, state.update)
+        generator.manual_seed(seed >> 1)  # PyTorch takes 63 bits
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -90,8 +90,8 @@ class GatedNetwork(Network):
 
     def initial_state(self, n_sequences: int) -> State:
         """Nothing heard: u and c are 0, (B, n_hidden_recurrent)."""
-        zeros = self.bu.new_zeros(n_sequences, self.config.n_hidden_recurrent)
-        return zeros, zeros
+        zeros = self.bu.new_zeros(2, n_sequences, self.config.n_hidden_recurrent)
+        return zeros[0], zeros[1].clone()
 
     def biases_of(
         self,

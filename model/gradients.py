@@ -16,12 +16,14 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils.rnn import pad_sequence
 
+from model.batches import Batch
 from model.config import TrainingConfig
 from model.kernel import Kernel, Update, stream_of
 from model.parameters import Array, Parameters, shapes
 from model.pianoroll import Roll
 from model.rbm import contrastive_divergence, gibbs_chain, pseudo_log_likelihood
 from model.rnn_rbm import RnnRbmNetwork
+from model.training_set import TrainingSet
 
 SEQUENCES_A_SHARD = 8
 """Subsequences whose gradients are summed by one call of the kernel. The same for any number of threads, so that
@@ -38,23 +40,31 @@ class Position(NamedTuple):
     update: int
 
 
-Gradients = Callable[[Sequence[Roll], Position], tuple[float, float]]
-"""Takes subsequences (T_i, n_visible) of unequal length; cost and monitor, like the gradients means over all frames."""
+Gradients = Callable[[Batch, Position], tuple[float, float]]
+"""Takes what one update takes; cost and monitor, like the gradients means over all frames."""
 
 
 @contextmanager
 def gradients(
-    network: RnnRbmNetwork, generator: torch.Generator, kernel: Kernel | None, config: TrainingConfig
+    network: RnnRbmNetwork,
+    generator: torch.Generator,
+    kernel: Kernel | None,
+    config: TrainingConfig,
+    training: TrainingSet,
 ) -> Iterator[Gradients]:
     """What computes the gradients of a training, for as long as it lasts; the kernel has none of u0."""
+
+    def on(compute: PlainGradients | CompiledGradients) -> Gradients:
+        return lambda batch, position: compute([training.frames(*sequence) for sequence in batch], position)
+
     if kernel is None or network.config.learn_u0:
-        yield PlainGradients(network, generator, config)
+        yield on(PlainGradients(network, generator, config))
         return
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)  # what is left to it is small, and its threads would take cores from the kernel's
     try:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            yield CompiledGradients(network, kernel, config, pool)
+            yield on(CompiledGradients(network, kernel, config, pool))
     finally:
         torch.set_num_threads(n_threads)
 
@@ -68,7 +78,7 @@ class PlainGradients:
         self._config = config
 
     def __call__(self, chunks: Sequence[Roll], position: Position) -> tuple[float, float]:
-        """See `Gradients`."""
+        """See `Gradients`; takes subsequences (T_i, n_visible) of unequal length."""
         network, config, generator = self._network, self._config, self._generator
         v, frames = pad(chunks, network.W.device)
         bv_t, bh_t = (biases[frames] for biases in network.biases_of(self._dropped(v)))
@@ -108,7 +118,7 @@ class CompiledGradients:
         self._untouched: tuple[str, ...] | None = None
 
     def __call__(self, chunks: Sequence[Roll], position: Position) -> tuple[float, float]:
-        """See `Gradients`."""
+        """See `Gradients`; takes subsequences (T_i, n_visible) of unequal length."""
         n_groups = -(-len(chunks) // SEQUENCES_A_SHARD)
         groups = [sorted(chunks, key=len)[i::n_groups] for i in range(n_groups)]  # of nearly equal length
         while len(self._shards) < len(groups):

@@ -42,7 +42,7 @@ class _Lstm(torch.autograd.Function):
             g = torch.addmm(drive[t], states[t] * going_on[t], Wuu, out=gates[t])
             g[:, : 3 * n].sigmoid_()
             g[:, 3 * n :].tanh_()
-            i, f, o, z = g.split(n, dim=1)
+            i, f, o, z = g.chunk(4, dim=1)
             torch.mul(f, cells[t] * going_on[t], out=cells[t + 1]).addcmul_(i, z)
             torch.mul(o, torch.tanh(cells[t + 1], out=squashed[t]), out=states[t + 1])
         ctx.save_for_backward(gates, states, cells, squashed, Wuu, going_on)
@@ -52,7 +52,7 @@ class _Lstm(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         gates, states, cells, squashed, Wuu, going_on = ctx.saved_tensors
         grad_u = gradients[0]
-        i, f, o, z = gates.split(len(Wuu), dim=2)
+        i, f, o, z = gates.chunk(4, dim=2)
         before = states[:-1] * going_on, cells[:-1] * going_on
         slopes = torch.cat([z * i * (1 - i), before[1] * f * (1 - f), squashed * o * (1 - o), i * (1 - z * z)], dim=2)
         to_cell = o * (1 - squashed * squashed)

@@ -10,6 +10,8 @@ class Network(nn.Module):
     """A model that can be trained."""
 
     config: ModelConfig
+    W: nn.Parameter
+    """Of the RBM or NADE, (n_visible, n_hidden)."""
 
     def to_parameters(self) -> Parameters:
         """The parameters as they are now; on the CPU the arrays share the network's memory."""

@@ -6,8 +6,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from model.conditionals import conditionals
+from model.batches import Batch, shuffled
+from model.conditionals import Conditionals, conditionals
 from model.config import TrainingConfig
 from model.corpus import PackedRolls
 from model.gradients import Gradients, gradients, pad
@@ -15,7 +17,7 @@ from model.kernel import Kernel, stream_of
 from model.likelihood import Annealing, annealer, reverse_log_likelihood
 from model.pianoroll import Roll
 from model.rbm import gibbs_chain, pseudo_log_likelihood
-from model.rbm_pretraining import pretrain_rbm
+from model.rbm_pretraining import HasRbm, pretrain_rbm
 from model.rnn_rbm import RnnRbmNetwork
 from model.training_set import TrainingSet
 
@@ -28,6 +30,9 @@ SCORE = Annealing(temperatures=200)
 class Task(Protocol):
     """What the training loop asks of a kind of model; it acts on the parameters as they are when it is asked."""
 
+    carried: dict[str, Tensor]
+    """What one update leaves for the next, beside parameters; it is kept with a training that is interrupted."""
+
     def prepare(self, training: TrainingSet, should_stop: Callable[[], bool]) -> bool:
         """Before the first update: first values that depend on the pieces.
 
@@ -35,7 +40,11 @@ class Task(Protocol):
         """
         ...
 
-    def gradients(self) -> AbstractContextManager[Gradients]:
+    def batches(self, training: TrainingSet, epoch: int) -> list[Batch]:
+        """What the updates of an epoch take, in their order."""
+        ...
+
+    def gradients(self, training: TrainingSet) -> AbstractContextManager[Gradients]:
         """What computes the gradients, for as long as the training lasts."""
         ...
 
@@ -54,6 +63,7 @@ class RnnRbmTask:
     def __init__(
         self, network: RnnRbmNetwork, generator: torch.Generator, kernel: Kernel | None, config: TrainingConfig
     ) -> None:
+        self.carried: dict[str, Tensor] = {}
         self._network = network
         self._generator = generator
         self._kernel = kernel
@@ -62,12 +72,16 @@ class RnnRbmTask:
     def prepare(self, training: TrainingSet, should_stop: Callable[[], bool]) -> bool:
         """See `Task`."""
         if self._config.initialization == "scaled":
-            _set_key_frequencies(self._network, training)
+            set_key_frequencies(self._network, training)
         return pretrain_rbm(self._network, training, self._config, self._kernel, should_stop)
 
-    def gradients(self) -> AbstractContextManager[Gradients]:
+    def batches(self, training: TrainingSet, epoch: int) -> list[Batch]:
         """See `Task`."""
-        return gradients(self._network, self._generator, self._kernel, self._config)
+        return shuffled(training, self._config, epoch)
+
+    def gradients(self, training: TrainingSet) -> AbstractContextManager[Gradients]:
+        """See `Task`."""
+        return gradients(self._network, self._generator, self._kernel, self._config, training)
 
     def measure(self, rolls: PackedRolls, epoch: int) -> dict[str, float]:
         """`zero_start`, and `monitor` where the updates do not have it."""
@@ -83,12 +97,21 @@ class RnnRbmTask:
         It is on average no more than the logarithm of a probability, so no chain that does not mix can make it look
         good; from the other side one that is far from mixing comes to more than 0.
         """
-        c = conditionals(self._network.to_parameters(), _beginnings(rolls), self._kernel)
-        runner = annealer(str(self._network.W.device), self._kernel)
-        return float(reverse_log_likelihood(runner, c, SCORE, "data", stream_of(0)).mean())
+        c = conditionals(self._network.to_parameters(), beginnings(rolls), self._kernel)
+        return rough_log_likelihood(c, str(self._network.W.device), self._kernel)
 
 
-def _set_key_frequencies(network: RnnRbmNetwork, training: TrainingSet) -> None:
+def rough_log_likelihood(c: Conditionals, device: str, kernel: Kernel | None) -> float:
+    """By annealing from the frames, a mean over them.
+
+    It is on average no more than the logarithm of a probability, so no chain that does not mix can make it look good;
+    from the other side one that is far from mixing comes to more than 0.
+    """
+    runner = annealer(device, kernel)
+    return float(reverse_log_likelihood(runner, c, SCORE, "data", stream_of(0)).mean())
+
+
+def set_key_frequencies(network: HasRbm, training: TrainingSet) -> None:
     """bv at the log odds of each key; a key that is never heard counts as heard in one frame."""
     heard = torch.from_numpy(training.notes_by_key()) + 1.0
     network.bv.data = torch.logit(heard / (training.n_frames + 2.0)).to(network.bv)
@@ -105,7 +128,7 @@ def probe(
     """
     device = network.W.device
     generator = torch.Generator(device).manual_seed(0)
-    v, frames = pad(_beginnings(rolls), device)
+    v, frames = pad(beginnings(rolls), device)
     bv_t, bh_t = (biases[frames] for biases in network.biases_of(v))
     v = v[frames]  # (N, n_visible)
     first = v if start == "data" else torch.zeros_like(v)
@@ -119,8 +142,8 @@ def probe(
     return pseudo_log_likelihood(v, v_sample, network.W, bv_t, bh_t, generator).mean().item()
 
 
-def _beginnings(rolls: PackedRolls) -> list[Roll]:
-    """What a probe hears."""
+def beginnings(rolls: PackedRolls) -> list[Roll]:
+    """What a probe hears: about 2,000 frames."""
     order = np.random.default_rng(0).permutation(len(rolls)).tolist()
     found: list[Roll] = []
     n_frames = 0

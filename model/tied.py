@@ -34,7 +34,7 @@ class TiedInput(NamedTuple):
 
 
 def tied(parameters: dict[str, Tensor], given: TiedInput, kernel: Kernel | None) -> Tensor:
-    """What the layer adds to the visible biases, (N, n_visible). Parameters by the names in `model.kernel.gated.TIED`."""
+    """What the layer adds to the visible biases, (N, n_visible). `parameters`: those of `model.kernel.gated.TIED`."""
     if kernel is None:
         return plain_tied(parameters, given)
     values = [parameters.get(name) for name in TIED]

@@ -15,21 +15,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from model.batches import Batch
 from model.config import TrainingConfig
 from model.corpus import PackedRolls
+from model.cuda.chains import Chains
+from model.cuda.update import whole_updates
 from model.errors import CorpusError, TrainingError
+from model.gated import GatedNetwork
+from model.gated_training import GatedTask
 from model.gradients import Gradients, Position
 from model.kernel import Kernel
 from model.network import Network
-from model.pianoroll import Roll
 from model.rnn_rbm import RnnRbmNetwork
 from model.task import RnnRbmTask, Task
-from model.training_set import Subsequence, split
+from model.training_set import TrainingSet, split
 
 RBM = ("W", "bv", "bh")
 """Parameters that `lr_rbm` is for."""
@@ -56,6 +59,8 @@ class TrainingState:
     """Parameters after the epoch, of this stage, that predicts best what was held out."""
     best_epoch: int = 0
     best_score: float = -math.inf
+    chains: Chains | None = None
+    """On a GPU, what whole updates take (model/cuda/update.py); None: gradients, then the optimiser."""
 
     @property
     def kept(self) -> Mapping[str, Tensor]:
@@ -69,17 +74,25 @@ class TrainingState:
         return next((row for row in self.history if row["epoch"] == epoch), self.history[-1])
 
 
-def initial_state(network: RnnRbmNetwork, config: TrainingConfig, kernel: Kernel | None = None) -> TrainingState:
+def initial_state(
+    network: Network, config: TrainingConfig, kernel: Kernel | None = None, chains: Chains | None = None
+) -> TrainingState:
     """The state before the first update, with the optimiser and the random numbers that the config asks for.
 
-    `kernel` is what computes the gradients of a network on the CPU; None: PyTorch.
+    `kernel` is what computes the gradients of a network on the CPU; None: PyTorch. `chains` are those of a GPU.
     """
     generator = torch.Generator(network.W.device).manual_seed(config.seed)
-    if config.initialization == "scaled":
-        network.initialize_scaled(generator)
     usable = kernel if network.W.device.type == "cpu" else None
-    task = RnnRbmTask(network, generator, usable, config)
-    return TrainingState(network, task, make_optimizer(network, config), generator)
+    task: Task
+    if isinstance(network, GatedNetwork):
+        task = GatedTask(network, generator, usable, config)
+    elif isinstance(network, RnnRbmNetwork):
+        if config.initialization == "scaled":
+            network.initialize_scaled(generator)
+        task = RnnRbmTask(network, generator, usable, config)
+    else:
+        raise TypeError(f"no training for a {type(network).__name__}")
+    return TrainingState(network, task, make_optimizer(network, config), generator, chains=chains)
 
 
 def make_optimizer(network: Network, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -124,16 +137,16 @@ def train(
     started = time.perf_counter() - state.seconds
     if state.epoch == state.update == 0 and not state.task.prepare(training, should_stop):
         return False
-    with state.task.gradients() as compute:
+    with _updates(state, training, config) as update:
         while not _is_done(state, config):
-            batches = list(_batches(training.lengths.tolist(), config, state.epoch))
-            semitones = training.transpositions(config, state.epoch).tolist()
+            batches = state.task.batches(training, state.epoch)
             for batch in batches[state.update :]:
                 if should_stop():
                     return False
                 _set_learning_rate(state, config, len(batches))
-                chunks = [training.frames(subsequence, semitones[subsequence[0]]) for subsequence in batch]
-                _update(state, chunks, config, compute)
+                cost, monitor = update(batch, Position(state.epoch, state.update))
+                state.sums["cost"] += cost
+                state.sums["monitor"] += monitor
                 _average(state, config, state.epoch * len(batches) + state.update)
                 state.update += 1
                 state.seconds = time.perf_counter() - started
@@ -179,28 +192,6 @@ def _gets_no_better(state: TrainingState, config: TrainingConfig) -> bool:
     return bool(config.patience and state.best and state.epoch - state.best_epoch >= config.patience)
 
 
-def _batches(lengths: list[int], config: TrainingConfig, epoch: int) -> Iterator[list[Subsequence]]:
-    """The epoch's updates; the order depends on seed and epoch only, so that a resumed epoch repeats it.
-
-    One at a time: pieces are shuffled and their subsequences follow each other, as in the tutorial.
-    Several at a time: the subsequences of all pieces are shuffled.
-    """
-    order = np.random.default_rng((config.seed, epoch))
-    size = config.batch_size
-    n_updates = 0
-    while n_updates < config.min_updates:
-        chunks = [
-            (piece, start, min(start + size, lengths[piece]))
-            for piece in order.permutation(len(lengths)).tolist()
-            for start in range(0, lengths[piece], size)
-        ]
-        if config.n_parallel > 1:
-            chunks = [chunks[i] for i in order.permutation(len(chunks)).tolist()]
-        for i in range(0, len(chunks), config.n_parallel):
-            yield chunks[i : i + config.n_parallel]
-            n_updates += 1
-
-
 def _set_learning_rate(state: TrainingState, config: TrainingConfig, n_updates: int) -> None:
     """Warm-up over 5% of a stage's updates, then half a cosine down to 1% of the rate."""
     if config.schedule == "constant":
@@ -213,14 +204,23 @@ def _set_learning_rate(state: TrainingState, config: TrainingConfig, n_updates: 
         group["lr"] = rate * factor
 
 
-def _update(state: TrainingState, chunks: list[Roll], config: TrainingConfig, compute: Gradients) -> None:
-    """One update on subsequences (T_i, n_visible) of unequal length."""
-    cost, monitor = compute(chunks, Position(state.epoch, state.update))
-    if config.clip_norm:
-        clip_grad_norm_(state.network.parameters(), config.clip_norm)
-    state.optimizer.step()
-    state.sums["cost"] += cost
-    state.sums["monitor"] += monitor
+@contextmanager
+def _updates(state: TrainingState, training: TrainingSet, config: TrainingConfig) -> Iterator[Gradients]:
+    """What performs the updates: it also changes the parameters."""
+    if state.chains is not None and isinstance(state.network, RnnRbmNetwork):
+        with whole_updates(state.network, state.optimizer, state.chains, config, training) as whole:
+            yield whole
+        return
+    with state.task.gradients(training) as compute:
+
+        def update(batch: Batch, position: Position) -> tuple[float, float]:
+            figures = compute(batch, position)
+            if config.clip_norm:
+                clip_grad_norm_(state.network.parameters(), config.clip_norm)
+            state.optimizer.step()
+            return figures
+
+        yield update
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """What a training hears of a corpus, in which key, and what is held out to choose the best epoch by."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,14 @@ from model.pianoroll import Roll
 MOST_HELD_OUT = 20_000
 """Frames: more of them would not choose better, and would be missing in training."""
 
-Subsequence = tuple[int, int, int]
-"""Frames `start` to `stop` of piece `piece`: (piece, start, stop)."""
+
+class Excerpt(NamedTuple):
+    """Frames `start` to `stop` of a piece of the training set, moved by so many semitones."""
+
+    piece: int
+    start: int
+    stop: int
+    semitones: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +44,12 @@ class TrainingSet:
         """In how many frames each key sounds, (n_visible,)."""
         return self.rolls.notes_by_key() - self.held_out.notes_by_key()
 
-    def frames(self, subsequence: Subsequence, semitones: int = 0) -> Roll:
-        """A part of a piece, (frames, n_visible), moved by so many semitones."""
-        piece, start, stop = subsequence
+    def frames(self, *excerpts: Excerpt) -> Roll:
+        """Parts of pieces one after another, (frames, n_visible)."""
+        parts = [self._frames(*excerpt) for excerpt in excerpts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _frames(self, piece: int, start: int, stop: int, semitones: int) -> Roll:
         roll = self.rolls.frames(int(self.pieces[piece]), start, stop)
         return np.roll(roll, semitones, axis=1) if semitones else roll
 

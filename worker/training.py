@@ -5,8 +5,6 @@ import time
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from model import artefact, checkpoint
 from model.config import RECIPES, ModelConfig, TrainingConfig
 from model.corpus import PackedRolls, statistics
@@ -14,7 +12,7 @@ from model.curve import curve_png
 from model.errors import ModelError
 from model.evaluation import EvaluationConfig, evaluate
 from model.likelihood import Annealing
-from model.rnn_rbm import RnnRbmNetwork
+from model.networks import network_from, new_network
 from model.training import TrainingState, initial_state, keeping
 from model.training import train as train_network
 from model.training_set import split
@@ -125,10 +123,11 @@ def _start(
     saved = runtime.store.checkpoint(job_id)
     if wanted.init_from is not None and saved is None:
         weights = runtime.store.file(MODEL, wanted.init_from, CONTENTS[MODEL])
-        network = RnnRbmNetwork.from_parameters(artefact.from_bytes(weights))
+        network = network_from(artefact.from_bytes(weights))
     else:
-        network = RnnRbmNetwork(model_config, torch.Generator().manual_seed(config.seed))
-    state = initial_state(network.to(runtime.device), config, runtime.compiled)
+        network = new_network(model_config, config.seed)
+    chains = runtime.accelerator.chains if runtime.accelerator else None
+    state = initial_state(network.to(runtime.device), config, runtime.compiled, chains)
     if saved is not None:
         checkpoint.restore(state, saved)
     return state

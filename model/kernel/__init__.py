@@ -118,8 +118,8 @@ class _InstructionSet(Structure):
         ("tied_backward", CFUNCTYPE(c_int, POINTER(TiedView), c_long, *[_Array] * 7, POINTER(TiedView))),
         ("piece_bytes", CFUNCTYPE(c_long, POINTER(GatedView), c_long)),
         ("gated_generate", CFUNCTYPE(
-            c_int, POINTER(GatedView), POINTER(Drawing), c_long, c_long, c_long, _Array, POINTER(_Clamp), c_long, _Array,
-            _Array
+            c_int, POINTER(GatedView), POINTER(Drawing), c_long, c_long, c_long, _Array, POINTER(_Clamp), c_long,
+            _Array, _Array
         )),
         ("gated_hear", CFUNCTYPE(c_int, POINTER(GatedView), c_long, _Array, c_long, *[_Array] * 4)),
     ]  # fmt: skip
@@ -275,8 +275,8 @@ class Kernel:
         W, bv, bh, betas = (np.ascontiguousarray(array, np.float32) for array in (W, bv, bh, betas))
         v, log_weights = v.copy(), np.empty(len(v))
         done = self.functions.anneal(
-            byref(_only_weights(W)), len(betas), betas.ctypes.data, len(v), bv.ctypes.data, bh.ctypes.data, stream, first,
-            v.ctypes.data, log_weights.ctypes.data,
+            byref(_only_weights(W)), len(betas), betas.ctypes.data, len(v), bv.ctypes.data, bh.ctypes.data, stream,
+            first, v.ctypes.data, log_weights.ctypes.data,
         )  # fmt: skip
         check(done)
         return v, log_weights

@@ -1,4 +1,4 @@
-"""The models with a gated recurrence: the compiled kernel against PyTorch, causality, and probabilities that sum to 1."""
+"""The models with a gated recurrence: the compiled kernel against PyTorch, causality, probabilities that sum to 1."""
 
 from dataclasses import replace
 from itertools import product
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from model import gated_plain
 from model.config import ModelConfig
-from model.gated import GatedNetwork, context_of
+from model.gated import GatedNetwork
 from model.kernel import Kernel
 from model.kernel.gated import GatedPieces
 from model.kernel.gated import contexts as compiled_contexts
@@ -50,19 +51,8 @@ def piece(config: ModelConfig, frames: int, seed: int = 0) -> Roll:
 
 
 def plain_biases(network: GatedNetwork, roll: Roll) -> tuple[torch.Tensor, torch.Tensor]:
-    v = torch.from_numpy(roll).float()[:, None]
-    with torch.no_grad():
-        bv, bh, _ = network.biases_of(context_of(*contexts(roll)), v, network.initial_state(1))
-    return bv[:, 0], bh[:, 0]
-
-
-def plain_log_p(network: GatedNetwork, roll: Roll) -> np.ndarray:  # type: ignore[type-arg]
-    v = torch.from_numpy(roll).float()
-    bv, bh = plain_biases(network, roll)
-    with torch.no_grad():
-        logits = nade_logits(v, network.W, network.U, bv, bh)
-    signs = 2 * v - 1
-    return torch.nn.functional.logsigmoid(signs * logits).sum(1).numpy()
+    bv, bh = gated_plain.biases(network.to_parameters(), roll)
+    return torch.from_numpy(bv), torch.from_numpy(bh)
 
 
 def test_compiled_contexts_are_those_of_the_memory(compiled: Kernel) -> None:
@@ -80,7 +70,12 @@ def test_compiled_conditionals_are_pytorchs(compiled: Kernel, config: ModelConfi
     for length in (1, 80):
         roll = piece(config, length)
         if config.kind == "lstm-nade":
-            np.testing.assert_allclose(pieces.log_probabilities(roll), plain_log_p(network, roll), rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(
+                pieces.log_probabilities(roll),
+                gated_plain.log_probabilities(network.to_parameters(), roll),
+                rtol=1e-4,
+                atol=1e-4,
+            )
         else:
             for found, expected in zip(pieces.biases(roll), plain_biases(network, roll), strict=True):
                 np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
@@ -113,10 +108,10 @@ def test_the_compiled_layer_and_its_gradient_are_pytorchs(compiled: Kernel, belo
 
 
 def test_the_frames_of_a_small_model_have_probabilities_that_sum_to_1() -> None:
-    network = network_of(SMALL)
+    parameters = network_of(SMALL).to_parameters()
     before = piece(SMALL, 40)
     frames = np.array(list(product([False, True], repeat=6)))
-    last = [plain_log_p(network, np.concatenate([before, frame[None]]))[-1] for frame in frames]
+    last = [gated_plain.log_probabilities(parameters, np.concatenate([before, frame[None]]))[-1] for frame in frames]
     assert np.exp(last).sum() == pytest.approx(1, abs=1e-5)
 
 

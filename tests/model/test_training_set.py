@@ -7,7 +7,7 @@ import pytest
 
 from model.config import TrainingConfig
 from model.corpus import PackedRolls
-from model.training_set import MOST_HELD_OUT, TrainingSet, split
+from model.training_set import MOST_HELD_OUT, Excerpt, TrainingSet, split
 
 HALF = TrainingConfig(validation=0.5, seed=3)
 TENTH = replace(HALF, validation=0.1)
@@ -25,7 +25,7 @@ def corpus(*lengths: int) -> PackedRolls:
 
 
 def whole(training: TrainingSet) -> list[bytes]:
-    return [training.frames((i, 0, length)).tobytes() for i, length in enumerate(training.lengths.tolist())]
+    return [training.frames(Excerpt(i, 0, length)).tobytes() for i, length in enumerate(training.lengths.tolist())]
 
 
 def test_whole_pieces_are_held_out_by_the_seed() -> None:
@@ -73,15 +73,15 @@ def test_pieces_are_moved_anew_in_each_epoch_and_stay_within_the_keys() -> None:
     assert (np.unique(epochs[:, 2]) == [-2, -1, 0]).all()
     np.testing.assert_array_equal(training.transpositions(config, 7), epochs[7])
     assert not training.transpositions(TENTH, 7).any()
-    moved = training.frames((2, 3, 9), -2)
-    np.testing.assert_array_equal(moved[:, :-2], training.frames((2, 3, 9))[:, 2:])
-    assert moved.sum() == training.frames((2, 3, 9)).sum()
+    moved = training.frames(Excerpt(2, 3, 9, -2))
+    np.testing.assert_array_equal(moved[:, :-2], training.frames(Excerpt(2, 3, 9))[:, 2:])
+    assert moved.sum() == training.frames(Excerpt(2, 3, 9)).sum()
 
 
 def test_frames_are_drawn_from_all_that_is_trained_on_and_from_nothing_else() -> None:
     training = split(corpus(20, 0, 10), TENTH)
     np.testing.assert_array_equal(training.notes_by_key()[:3], [18, 0, 9])
     drawn = training.draw(2000, np.random.default_rng(0))
-    there = np.concatenate([training.frames((0, 0, 18)), training.frames((2, 0, 9))])
+    there = training.frames(Excerpt(0, 0, 18), Excerpt(2, 0, 9))
     assert {row.tobytes() for row in drawn} == {row.tobytes() for row in there}
     assert drawn[:, 2].mean() == pytest.approx(9 / 27, abs=0.05)
