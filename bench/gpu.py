@@ -1,0 +1,161 @@
+"""Everything about a GPU in one call: builds, checks and times, within eight minutes.
+
+    python -m bench.gpu                      on a bare checkout: PyTorch, NumPy and a C compiler are all it takes
+    python -m bench.gpu --device cpu --small the same in miniature, without a GPU: that it runs, no more
+
+1. The C kernel is built where it is missing, with the flags of pyproject.toml.
+2. The model's tests run on the GPU, where pytest is there; those whose modules need more than is there are named.
+3. Ceilings (GEMM, random numbers, copy), chains, updates beside the roofline, pieces, likelihoods; then a table, and
+   bench/results/gpu.json. A part for which no time is left says so.
+"""
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import sysconfig
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from bench import device_limits, device_work
+from bench.device_work import Work
+from bench.report import Row, table, write
+from model.cuda.accelerator import accelerator
+from model.kernel import best
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 480.0
+CHECK_SECONDS = 200.0
+TESTS = (
+    "fused_chain", "whole_updates", "batch_sampler", "training_on_gpus", "rbm", "rnn_rbm", "training", "generation",
+    "infilling", "likelihood", "evaluation", "device", "kernel",
+)  # fmt: skip
+PARTS = ("chains", "updates", "pieces", "likelihood")
+
+started = time.monotonic()
+
+
+def left() -> float:
+    """Seconds until all has to be done."""
+    return SECONDS - (time.monotonic() - started)
+
+
+def say(what: str) -> None:
+    """Tell on stderr, with the time, as it takes minutes."""
+    print(f"{time.monotonic() - started:5.0f} s  {what}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Build, check, time."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--small", action="store_true", help="a miniature of every part")
+    parser.add_argument("--only", nargs="+", choices=("check", *PARTS), default=("check", *PARTS))
+    parser.add_argument("--json", type=Path, default=ROOT / "bench" / "results" / "gpu.json")
+    arguments = parser.parse_args()
+    logging.basicConfig(level="INFO", format="         %(message)s")
+    device = torch.device(arguments.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        parser.exit(2, "there is no GPU here that PyTorch can use; --device cpu --small runs without one\n")
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # threads wait for each other where the cores have other work
+    say(build())
+    facts = _facts(device)
+    rows = list(check(arguments.small)) if "check" in arguments.only else []
+    for row in times(device, facts["device"], arguments.only, arguments.small):
+        rows.append(row)
+        say(" ".join(row.cells()))
+    print("\n".join(f"{name}: {value}" for name, value in facts.items()), table(rows), sep="\n\n")
+    arguments.json.parent.mkdir(exist_ok=True)
+    write(arguments.json, facts, rows, {"seconds": round(SECONDS - left(), 1)})
+
+
+def build() -> str:
+    """The C kernel beside its sources, if it is not there; what came of it."""
+    if best() is not None:
+        return f"the C kernel is there: {best().name}"  # type: ignore[union-attr] # just looked
+    (extension,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
+    target = ROOT / "model" / "kernel" / f"_kernel{sysconfig.get_config_var('EXT_SUFFIX')}"
+    compiler = os.environ.get("CC", "cc")
+    command = [compiler, "-shared", "-fPIC", *extension["extra-compile-args"], *extension["sources"], "-lm"]
+    try:
+        subprocess.run([*command, "-o", str(target)], cwd=ROOT, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"without the C kernel: {error}"
+    best.cache_clear()
+    return f"the C kernel was built: {found.name if (found := best()) else 'and does not load'}"
+
+
+def check(small: bool) -> Iterator[Row]:
+    """The model's tests, on every device that there is."""
+    if find_spec("pytest") is None:
+        yield Row("model tests", "pytest", None, "", note="pytest is not there: NOT CHECKED")
+        return
+    names = TESTS[:1] if small else TESTS
+    files = [f"tests/model/test_{name}.py" for name in names]
+    more = ["-n", "4"] if find_spec("xdist") and not small else []
+    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(ROOT), *more]
+    command += ["--import-mode=importlib", "--continue-on-collection-errors", "-p", "no:cacheprovider", *files]
+    try:
+        ended = subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=CHECK_SECONDS,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        yield Row("model tests", "pytest", None, "", note=f"not done in {CHECK_SECONDS:.0f} s: NOT CHECKED")
+        return
+    lines = ended.stdout.strip().splitlines()
+    for line in lines:
+        if line.startswith(("FAILED", "ERROR")):
+            say(line)
+    verdict = "green" if ended.returncode == 0 else "NOT GREEN, see above"
+    yield Row("model tests", "pytest", None, "", note=f"{verdict}: {lines[-1] if lines else ended.stderr[-200:]}")
+
+
+def times(device: torch.device, name: str, only: Iterable[str], small: bool) -> Iterator[Row]:
+    """Rows as they are measured."""
+    sizes = device_limits.SMALL if small else device_limits.Sizes()
+    limits, rows = device_limits.measure(device, name, sizes)
+    yield from rows
+    found = accelerator(str(device), None if small else best(), plain=device.type == "cpu", samples=True)
+    work = Work(device, name, found, limits, device_work.SMALL if small else device_work.Sizes())
+    parts: dict[str, Callable[[], Iterator[Row]]] = {part: getattr(work, part) for part in PARTS}
+    for part in (part for part in PARTS if part in only):
+        if left() < 30:
+            yield Row(part, work.by, None, "", note="no time was left: NOT MEASURED")
+            continue
+        say(part)
+        try:
+            yield from parts[part]()
+        except (RuntimeError, torch.OutOfMemoryError) as error:
+            yield Row(part, work.by, None, "", note=f"NOT MEASURED: {str(error).splitlines()[0]}")
+
+
+def _facts(device: torch.device) -> dict[str, str]:
+    there = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return {
+        "device": there,
+        "torch": torch.__version__,
+        "cuda": str(torch.version.cuda),
+        "python": sys.version.split()[0],
+        "commit": git.stdout.strip(),
+    }
+
+
+def rows_of(path: Path) -> list[Row]:
+    """The rows that a run left behind."""
+    fields = Row.__dataclass_fields__
+    found = json.loads(path.read_text())["rows"]
+    return [Row(**{name: value for name, value in row.items() if name in fields}) for row in found]
+
+
+if __name__ == "__main__":
+    main()
