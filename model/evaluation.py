@@ -21,18 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.conditionals import Conditionals, conditionals
+from model.cores import OnStep
 from model.corpus import PackedRolls
 from model.errors import CorpusError, Stopped
 from model.kernel import Frames, Kernel, stream_of
 from model.likelihood import Annealer, Annealing, Values, annealer, log_likelihood, softplus_sums
 from model.parameters import Parameters
 from model.pianoroll import Roll
-from model.sampler import OnStep, sampler
+from model.sampler import sampler
 from model.statistics import describe, overlap
 
 TUTORIAL_STEPS, GENERATION_STEPS = 15, 25
 PREDICTION_STEPS = 100
-FRAMES_AT_ONCE = 2048
+FRAMES_AT_ONCE, FRAMES_ON_A_GPU = 2048, 32_768
 STEPS_AT_ONCE = 3000 * FRAMES_AT_ONCE
 """Of annealing, over all frames and chains: some seconds."""
 LONGEST_PIECE = 200
@@ -99,7 +100,8 @@ def evaluate(
     wanted = _wanted(rolls.n_frames, config)
     scores: list[Scores] = []
     done = 0
-    for c, previous in _frames_to_score(parameters, rolls, wanted, compiled, _at_once(config.annealing)):
+    at_once = _at_once(config.annealing) if device == "cpu" else FRAMES_ON_A_GPU
+    for c, previous in _frames_to_score(parameters, rolls, wanted, compiled, at_once):
         on_progress(done, len(wanted))
         if should_stop():
             raise Stopped
@@ -126,7 +128,7 @@ def _frames_to_score(
     parameters: Parameters, rolls: PackedRolls, wanted: NDArray[np.int64], kernel: Kernel | None, at_once: int
 ) -> Iterator[tuple[Conditionals, Frames]]:
     """The wanted frames' conditionals with the frames before them, `at_once` at most together."""
-    for first, last in _blocks(rolls):
+    for first, last in _blocks(rolls, max(at_once, FRAMES_AT_ONCE)):
         begin, end = rolls.offsets[[first, last]]
         rows = wanted[np.searchsorted(wanted, begin) : np.searchsorted(wanted, end)] - begin
         if not len(rows):
@@ -139,11 +141,11 @@ def _frames_to_score(
             yield c.take(some), previous[some]
 
 
-def _blocks(rolls: PackedRolls) -> Iterator[tuple[int, int]]:
-    """Pieces `first` to `last` whose frames together are about `FRAMES_AT_ONCE`."""
+def _blocks(rolls: PackedRolls, n_frames: int) -> Iterator[tuple[int, int]]:
+    """Pieces `first` to `last` whose frames together are about `n_frames`."""
     first = 0
     for last in range(1, len(rolls) + 1):
-        if rolls.offsets[last] - rolls.offsets[first] >= FRAMES_AT_ONCE or last == len(rolls):
+        if rolls.offsets[last] - rolls.offsets[first] >= n_frames or last == len(rolls):
             yield first, last
             first = last
 

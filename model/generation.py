@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from model.cores import OnStep
 from model.errors import Stopped
 from model.infilling import PARTICLES, LogWeights, fill_in, penalties
 from model.kernel import Frames
@@ -18,7 +19,6 @@ from model.parameters import Array, Parameters
 from model.pianoroll import Roll
 from model.rbm import bernoulli, gibbs_chain, logistic_noise
 from model.rnn_rbm import RnnRbmNetwork
-from model.sampler import OnStep
 
 
 class PlainSampler:
@@ -163,9 +163,23 @@ def clamped_chain(
     those of annealed importance sampling, with the visible units summed out: their mean is the probability of the
     kept cells.
     """
+    v = gibbs_chain(torch.zeros_like(bv), W, bv, bh, k, generator)
+    return settled(v, W, bv, bh, kept, source, costs, generator)
+
+
+def settled(
+    v: Tensor,
+    W: Tensor,
+    bv: Tensor,
+    bh: Tensor,
+    kept: NDArray[np.bool_],
+    source: NDArray[np.bool_],
+    costs: Array,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """The second part of `clamped_chain`: from v (rows, n_visible), samples of the RBMs, at each of `costs`."""
     given, value = (torch.from_numpy(cells).to(W) for cells in (kept, source))
     direction = given * (2 * value - 1)  # 1: kept and sounding, -1: kept and silent, 0: free
-    v = gibbs_chain(torch.zeros_like(bv), W, bv, bh, k, generator)
     log_weights = torch.zeros(len(bv), dtype=torch.float64, device=W.device)
     before = 0.0
     for after in costs.tolist():

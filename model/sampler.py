@@ -3,27 +3,24 @@
 Both sample the same distribution; the same seed gives the same piece on the same one of them.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from threading import Event
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import Stopped
+from model.cores import OnStep, Report, n_cores, perform
+from model.drawing import Way
+from model.gated_sampler import GatedSampler
 from model.infilling import PARTICLES, LogWeights, fill_in, penalties
 from model.kernel import Clamp, Frames, Kernel, stream_of
+from model.kernel.gated import GatedPieces
 from model.parameters import Array, Parameters
 from model.pianoroll import Roll
-
-OnStep = Callable[[int], bool]
 
 SLICE_WORK = 1.5e9
 """Gibbs steps times weights between two looks at `on_step`: some 20 ms."""
 PIECES_AT_ONCE = 8
-WAIT_SECONDS = 0.05
 
 
 class Sampler(Protocol):
@@ -87,11 +84,22 @@ class Sampler(Protocol):
 
 def sampler(parameters: Parameters, device: str, kernel: Kernel | None) -> Sampler:
     """The sampler for a device: the compiled kernel for `cpu`, unless it is None."""
+    gated = parameters.config.kind != "rnn-rbm"
     if device == "cpu" and kernel is not None:
+        if gated:
+            return GatedSampler(parameters, GatedPieces(parameters, kernel), device, kernel.name, n_cores())
         return CompiledSampler(parameters, kernel)
-    from model.generation import PlainSampler  # noqa: PLC0415 (torch takes a second to load)
+    from model.gated_generation import PlainPieces  # noqa: PLC0415 (torch takes a second to load)
+    from model.generation import PlainSampler  # noqa: PLC0415
 
+    if gated:
+        return GatedSampler(parameters, PlainPieces(parameters, device), device, "torch")
     return PlainSampler(parameters, device)
+
+
+def in_way(sampler: Sampler, way: Way) -> Sampler:
+    """The sampler with chains that start as `way` says; an RNN-RBM's start from zeros in any."""
+    return sampler.from_zeros() if way == "tutorial" and isinstance(sampler, GatedSampler) else sampler
 
 
 class CompiledSampler:
@@ -136,7 +144,7 @@ class CompiledSampler:
                 )
                 report(len(pieces) * (last - start))
 
-        _perform(sample, len(groups), on_step)
+        perform(sample, len(groups), on_step, n_cores())
         return rolls
 
     def infill(
@@ -164,7 +172,7 @@ class CompiledSampler:
             rolls[index] = fill_in(own, particles, source, kept, seed, before_frame)
             report(len(source))
 
-        _perform(sample, len(seeds), on_step)
+        perform(sample, len(seeds), on_step, n_cores())
         return rolls
 
     def _state_after(self, primer: Roll) -> Array:
@@ -201,47 +209,3 @@ class _CompiledParticles:
 
     def select(self, chosen: NDArray[np.intp]) -> None:
         self._states = self._states[chosen]
-
-
-Report = Callable[[int], None]
-"""Takes how many frames a task has done; raises `Stopped` if the caller of the sampler wants an end."""
-
-
-def _perform(task: Callable[[int, Report], None], n: int, on_step: OnStep | None) -> None:
-    """Perform tasks 0 to n - 1, several on all cores, asking `on_step` first and now and then whether to go on."""
-    done = [0] * n
-    stop = Event()
-
-    def ask() -> None:
-        if on_step is not None and on_step(sum(done)):
-            stop.set()
-            raise Stopped
-
-    def note(index: int, frames: int) -> None:
-        done[index] = frames
-        if n == 1:
-            ask()
-        elif stop.is_set():
-            raise Stopped
-
-    ask()
-    if n == 1:
-        task(0, lambda frames: note(0, frames))
-    else:
-        _in_threads(lambda index: task(index, lambda frames: note(index, frames)), n, ask)
-
-
-def _in_threads(task: Callable[[int], None], n: int, ask: Callable[[], None]) -> None:
-    """Perform tasks 0 to n - 1 on all cores, asking now and then whether to go on."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        pending = {pool.submit(task, index) for index in range(n)}
-        try:
-            while pending:
-                finished, pending = wait(pending, WAIT_SECONDS, FIRST_COMPLETED)
-                for future in finished:
-                    future.result()
-                ask()
-        except BaseException:
-            for future in pending:
-                future.cancel()
-            raise

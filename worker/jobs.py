@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from model.config import ModelConfig
+from model.cores import OnStep
 from model.errors import Stopped
 from model.kernel import Frames
 from model.likelihood import piece_log_likelihood
 from model.midi_writer import write_midi
 from model.pianoroll import count_notes
-from model.sampler import OnStep, Sampler
+from model.sampler import Sampler
 from worker.context import Interrupted, JobContext, current_context
 from worker.given import clamp_of, kept_of, particles_of, primer_of
 from worker.protocol import GenerateJob, Outcome, Status

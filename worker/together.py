@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from model.cores import OnStep
 from model.kernel import Frames
-from model.sampler import OnStep, Sampler
+from model.sampler import Sampler
 from worker.protocol import GenerateJob
 
 MOST_JOBS = 256

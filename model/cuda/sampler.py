@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.cores import OnStep
 from model.cuda.chains import Chains
 from model.cuda.room import Parts
 from model.errors import Stopped
@@ -16,7 +17,7 @@ from model.kernel import Frames
 from model.parameters import Parameters
 from model.pianoroll import Roll
 from model.rnn_rbm import RnnRbmNetwork
-from model.sampler import OnStep, Sampler
+from model.sampler import Sampler
 
 AT_ONCE = 32_768
 """Pieces: enough to fill any card, and 0.6 GB for 200 frames of them."""

@@ -15,6 +15,9 @@ PAD = 16
 NEVER = -1000.0
 """Logit of the padding's units."""
 
+LINE = 64
+"""Bytes at whose multiples a piece begins."""
+
 Pieces = NDArray[np.uint8]
 """What has been heard of some pieces, (pieces, bytes): each row is one piece, for the kernel only."""
 
@@ -70,10 +73,13 @@ class GatedPieces:
 
     def begin(self, n: int, room: int) -> Pieces:
         """`n` pieces of which nothing has been heard, with room for so many frames."""
-        size = self._functions.piece_bytes(byref(self._view), room)
-        memory = np.zeros(n * size + 64, np.uint8)
-        first = -memory.ctypes.data % 64
-        return memory[first : first + n * size].reshape(n, size)
+        pieces = _rows(n, self._functions.piece_bytes(byref(self._view), room))
+        pieces[...] = 0
+        return pieces
+
+    def copies(self, pieces: Pieces, chosen: NDArray[np.intp]) -> Pieces:
+        """Those rows, some of them several times; they begin where vectors may, which NumPy's own copies do not."""
+        return np.take(pieces, chosen, axis=0, out=_rows(len(chosen), pieces.shape[1]), mode="clip")
 
     def generate(
         self, pieces: Pieces, room: int, drawing: Drawing, seeds: NDArray[np.uint64], first: int, last: int,
@@ -94,7 +100,7 @@ class GatedPieces:
         return rolls, log_weights
 
     def hear(self, piece: Pieces, room: int, frames: Frames) -> None:
-        """A piece (bytes,) goes on by given frames (frames, n_visible)."""
+        """A piece, (bytes,) or one row, goes on by given frames (frames, n_visible)."""
         frames = np.ascontiguousarray(frames)
         done = self._functions.gated_hear(
             byref(self._view), len(frames), frames.ctypes.data, room, piece.ctypes.data, None, None, None
@@ -125,6 +131,12 @@ class GatedPieces:
         )  # fmt: skip
         check(done)
         return log_p
+
+
+def _rows(n: int, size: int) -> Pieces:
+    memory = np.empty(n * size + LINE, np.uint8)
+    first = -memory.ctypes.data % LINE
+    return memory[first : first + n * size].reshape(n, size)
 
 
 def _prepared(arrays: Mapping[str, Array]) -> dict[str, Array]:

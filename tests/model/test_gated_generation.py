@@ -1,0 +1,165 @@
+"""Pieces of the models with a gated recurrence, by PyTorch and by the compiled kernel for every instruction set."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from model import gated_plain
+from model.config import ModelConfig
+from model.drawing import Start
+from model.errors import Stopped
+from model.gated_sampler import GatedSampler
+from model.infilling import penalties
+from model.kernel import STARTS, Clamp, Drawing, Frames, Kernel, kernels
+from model.parameters import Parameters
+from model.pianoroll import Roll
+from model.sampler import in_way, sampler
+from tests.model.test_gated import CONFIGS, PIANO, SMALL, network_of, piece
+
+KINDS = ("lstm-rbm", "lstm-nade")
+STATES = np.array(list(product([False, True], repeat=6)))
+STEPS = 40
+
+
+def made(config: ModelConfig, kernel: Kernel | None) -> GatedSampler:
+    found = sampler(network_of(config).to_parameters(), "cpu", kernel)
+    assert isinstance(found, GatedSampler)
+    return found
+
+
+def frame_distribution(parameters: Parameters, past: Roll, temperature: float) -> np.ndarray:
+    """p(v_t) of all 64 frames after a past, enumerated."""
+    if parameters.config.kind == "lstm-nade":
+        pieces = [np.concatenate([past, frame[None]]) for frame in STATES]
+        joint = np.exp([gated_plain.log_probabilities(parameters, piece)[-1] for piece in pieces])
+        return cooled(joint, temperature)
+    bv, bh = (bias[-1].astype(float) for bias in gated_plain.biases(parameters, np.concatenate([past, past[:1]])))
+    W = parameters.arrays["W"]
+    log_p = (STATES @ bv) / temperature + np.logaddexp(0, (bh + STATES @ W) / temperature).sum(1)
+    p: np.ndarray = np.exp(log_p - np.logaddexp.reduce(log_p))
+    return p
+
+
+def cooled(joint: np.ndarray, temperature: float) -> np.ndarray:
+    """The logit of each key given those below, divided by the temperature."""
+    p = np.ones(len(STATES))
+    for key in range(STATES.shape[1]):
+        alike = (STATES[:, None, : key + 1] == STATES[None, :, : key + 1]).all(2)  # (states, states)
+        below = (STATES[:, None, :key] == STATES[None, :, :key]).all(2)
+        share = (alike @ joint) / (below @ joint)
+        p *= 1 / (1 + ((1 - share) / share) ** (1 / temperature))
+    return p
+
+
+def frequencies(frames: Frames, weights: np.ndarray | None = None) -> np.ndarray:
+    """Of all 64 frames among some, (n, 6)."""
+    found = np.bincount(frames @ (1 << np.arange(5, -1, -1)), weights, minlength=64)
+    return found / found.sum()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("config", [config for config in CONFIGS if config.n_visible == 6], ids=str)
+def test_frames_are_distributed_as_the_model_says(
+    config: ModelConfig, kernel: Kernel | None, temperature: float
+) -> None:
+    past = piece(SMALL, 30)
+    sample = made(config, kernel)
+    n = 20_000 if kernel else 400
+    frames = sample.generate(1, range(n), gibbs_steps=STEPS, temperature=temperature, primer=past)[:, -1]
+    expected = frame_distribution(sample.parameters, past, temperature)
+    assert np.abs(frequencies(frames) - expected).max() < 5 * np.sqrt(0.25 / n)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_gives_the_same_piece_whatever_is_beside_it(kind: str, kernel: Kernel | None) -> None:
+    sample = made(replace(SMALL, kind=kind), kernel)
+    together = sample.generate(12, [5, 6, 2**53 - 1])
+    for seed, alone in zip([5, 6, 2**53 - 1], together, strict=True):
+        assert (sample.generate(12, [seed])[0] == alone).all()
+        assert (sample.generate(5, [seed])[0] == alone[:5]).all()
+    assert (together[0] != together[1]).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_piece_goes_on_from_its_own_beginning_as_it_went_on(kind: str, kernel: Kernel | None) -> None:
+    """The memory of a primer is that of frames that were drawn, and frame t takes the same random numbers."""
+    sample = made(replace(SMALL, kind=kind), kernel)
+    whole = sample.generate(20, [3])[0]
+    assert (sample.generate(12, [3], primer=whole[:8])[0] == whole).all()
+
+
+@pytest.mark.parametrize("channels", [0, 16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_seed_gives_the_same_piece_whatever_the_instruction_set(kind: str, channels: int) -> None:
+    config = replace(PIANO, kind=kind, n_hidden=43, n_hidden_recurrent=37, n_channels=channels)
+    source, kept = piece(PIANO, 30), np.random.default_rng(1).random((30, 88)) < 0.3
+    ways = [made(config, kernel) for kernel in kernels()]
+    free = [sample.generate(60, [7, 8], temperature=0.9) for sample in ways]
+    filled = [sample.infill(source, kept, [7], particles=5) for sample in ways]
+    assert all((one == free[0]).all() for one in free)
+    assert all((one == filled[0]).all() for one in filled)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kept_cells_stay_and_the_others_are_sampled(kind: str, kernel: Kernel | None) -> None:
+    source, kept = np.random.default_rng(0).random((2, 30, 6)) < 0.4
+    sample = made(replace(SMALL, kind=kind), kernel)
+    pieces = sample.infill(source, kept, [0, 1], particles=4)
+    assert pieces.shape == (2, 30, 6)
+    assert (pieces[:, kept] == source[kept]).all()
+    assert (pieces[:, ~kept] != source[~kept]).any(axis=1).all()
+    assert (sample.infill(source, kept, [1], particles=4)[0] == pieces[1]).all()
+    assert (sample.infill(source, np.ones_like(kept), [0], particles=2)[0] == source).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_mean_weight_is_the_probability_of_what_is_given(kind: str, kernel: Kernel | None) -> None:
+    past, kept, source = piece(SMALL, 30), np.array([1, 0, 0, 1, 0, 1], bool), np.array([0, 0, 0, 1, 0, 0], bool)
+    sample = made(replace(SMALL, kind=kind), kernel)
+    n = 20_000 if kernel else 400
+    heard = sample.pieces.begin(1, 31)
+    sample.pieces.hear(heard, 31, past)
+    frames, log_weights = sample.pieces.generate(
+        sample.pieces.copies(heard, np.zeros(n, np.intp)), 31, Drawing(1.0, STEPS, STARTS["zeros"]),
+        np.arange(n, dtype=np.uint64), 30, 31, Clamp(kept[None], source[None], penalties(STEPS, kept)),
+    )  # fmt: skip
+    p = frame_distribution(sample.parameters, past, 1.0)
+    given = (STATES[:, kept] == source[kept]).all(1)
+    weights = np.exp(log_weights)
+    assert weights.mean() == pytest.approx(p[given].sum(), abs=5 * float(weights.std()) / np.sqrt(n) + 1e-6)
+    found = frequencies(frames[:, 0], weights)
+    assert np.abs(found - np.where(given, p, 0) / p[given].sum()).max() < (0.03 if kernel else 0.15)
+
+
+@pytest.mark.parametrize(("start", "lag"), [("zeros", None), ("last", 1), ("pointed", 12)])
+def test_a_chain_starts_where_it_is_told(start: Start, lag: int | None, kernel: Kernel | None) -> None:
+    """Without a step its start is the frame; the past is a theme of twelve frames, twice."""
+    theme = np.random.default_rng(2).random((12, 88)) < 0.1
+    past = np.concatenate([theme, theme])
+    sample = made(replace(PIANO, kind="lstm-rbm"), kernel)
+    heard = sample.pieces.begin(1, 25)
+    sample.pieces.hear(heard, 25, past)
+    seeds = np.zeros(1, np.uint64)
+    frames, _ = sample.pieces.generate(heard, 25, Drawing(1.0, 0, STARTS[start]), seeds, 24, 25)
+    assert (frames[0, 0] == (past[-lag] if lag else False)).all()
+
+
+def test_the_tutorials_way_starts_from_zeros(kernel: Kernel | None) -> None:
+    sample = made(replace(SMALL, kind="lstm-rbm"), kernel)
+    tutorial = in_way(sample, "tutorial")
+    assert isinstance(tutorial, GatedSampler)
+    assert tutorial.start == "zeros"
+    assert in_way(sample, "best") is sample
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_the_caller_can_stop_and_is_told_how_far_it_is(n: int, kernel: Kernel | None) -> None:
+    sample = made(SMALL, kernel)
+    asked: list[int] = []
+    sample.generate(12, range(n), on_step=lambda step: bool(asked.append(step)))
+    assert asked == sorted(asked)
+    assert 0 <= asked[0] <= asked[-1] <= 12 * n
+    with pytest.raises(Stopped):
+        sample.generate(12, range(n), on_step=lambda _: True)
