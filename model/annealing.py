@@ -19,11 +19,12 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from model.conditionals import Conditionals
+from model.cuda.room import Parts
 from model.kernel import Frames, stream_of
 from model.parameters import Array
 from model.rbm import bernoulli
 
-ROWS_AT_ONCE = 8192
+ROWS_AT_ONCE, ROWS_ON_A_GPU = 8192, 65_536
 
 
 @torch.no_grad()
@@ -52,21 +53,23 @@ class PlainAnnealer:
 
     def __init__(self, device: str) -> None:
         self._device = torch.device(device)
+        at_once = ROWS_ON_A_GPU if self._device.type == "cuda" else ROWS_AT_ONCE
+        self._parts = Parts(at_once, "frames")
 
     def anneal(
         self, conditionals: Conditionals, start: Frames, betas: Array, stream: int, first: int = 0
     ) -> tuple[Frames, NDArray[np.float64]]:
-        """See `model.likelihood.Annealer`."""
-        ends, log_weights = [], []
-        for row in range(0, len(start), ROWS_AT_ONCE):
-            rows = slice(row, row + ROWS_AT_ONCE)
-            seed = stream_of(stream, first + row) >> 1  # PyTorch takes 63 bits
+        """See `model.likelihood.Annealer`; in smaller parts where the device has no room for that many rows."""
+
+        def perform(rows: slice) -> tuple[Frames, NDArray[np.float64]]:
+            seed = stream_of(stream, first + rows.start) >> 1  # PyTorch takes 63 bits
             generator = torch.Generator(self._device).manual_seed(seed)
             c = conditionals.take(rows)
             v, W, bv, bh = (
                 torch.from_numpy(array).to(self._device, torch.float32) for array in (start[rows], c.W, c.bv, c.bh)
             )
             end, weights = anneal(v, W, bv, bh, betas, generator)
-            ends.append(end.bool().cpu().numpy())
-            log_weights.append(weights.cpu().numpy())
+            return end.bool().cpu().numpy(), weights.cpu().numpy()
+
+        ends, log_weights = zip(*self._parts.over(len(start), perform), strict=True)
         return np.concatenate(ends), np.concatenate(log_weights)
