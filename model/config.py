@@ -4,7 +4,7 @@ The recipe `tutorial` holds the settings of the deeplearning.net tutorial to the
 POST /train uses when nothing is said.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from model.errors import ConfigError
@@ -130,6 +130,8 @@ class TrainingConfig:
     """Longest gradient; longer ones are shortened. Here and below, 0 is None."""
     transpose: int = 0
     """Each piece is moved by up to so many semitones either way, anew in each epoch."""
+    transposed: float = 1.0
+    """Share of the pieces that are moved in an epoch."""
     average: float | None = None
     """Decay of the mean of the parameters over updates, which is then what is validated and kept."""
     validation: float = 0.0
@@ -156,6 +158,26 @@ class Recipe:
     training: TrainingConfig
 
 
+_MEMORY = TrainingConfig(
+    epochs=30,
+    lr=4e-3,
+    batch_size=100,
+    n_parallel=8,
+    min_updates=50,
+    optimizer="adam",
+    schedule="cosine",
+    rbm_pretraining=9000,
+    input_dropout=0.2,
+    channel_dropout=0.2,
+    state_dropout=0.5,
+    clip_norm=5.0,
+    transpose=5,
+    average=0.995,
+    validation=0.1,
+    patience=10,
+)
+_LSTM = ModelConfig(kind="lstm-rbm", n_hidden_recurrent=200, dt=None, steps_per_beat=2, tonality="common")
+
 RECIPES = {
     "tutorial": Recipe(ModelConfig(), TrainingConfig()),
     "fast": Recipe(
@@ -177,4 +199,8 @@ RECIPES = {
             patience=10,
         ),
     ),
+    "best": Recipe(replace(_LSTM, n_channels=32), _MEMORY),
+    "best-nade": Recipe(replace(_LSTM, kind="lstm-nade", n_channels=32), _MEMORY),
+    "lstm": Recipe(_LSTM, _MEMORY),
 }
+"""`best` and `best-nade` remember the piece; `lstm` is `best` without a memory."""

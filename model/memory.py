@@ -33,7 +33,9 @@ WINDOW = 4096
 """Frames that are remembered."""
 
 REACH = 12
-"""Keys to either side of one that the pitch-tied layer sees."""
+"""Keys to either side of one of which the pitch-tied layer sees the context."""
+BELOW = 48
+"""Keys below one that it sees of the frame itself, for NADE."""
 N_PLANES = 10
 HEARD = (0, 2, 3, 4)
 """Planes that the recurrence takes; the pitch-tied layer takes all."""

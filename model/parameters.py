@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ModelConfig
-from model.memory import HEARD, N_PLANES, N_SCALARS, REACH
+from model.memory import BELOW, HEARD, N_PLANES, N_SCALARS, REACH
 
 NAMES = ("W", "bv", "bh", "Wuh", "Wuv", "Wvu", "Wuu", "bu")
 """Of every RNN-RBM; one that learns its first state has `u0` besides."""
@@ -36,7 +36,7 @@ def _gated_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     found |= {"Wsu": (N_SCALARS, 4 * R), "Wug": (R, 2 * C), "Wsg": (N_SCALARS, 2 * C), "bg": (2 * C,)}
     found |= {"conv": (N_PLANES, 2 * REACH + 1, C), "bconv": (C,), "mix": (C, C), "bmix": (C,), "out": (C,)}
     if config.kind == "lstm-nade":
-        found["below"] = (REACH, C)
+        found["below"] = (BELOW, C)
     return found
 
 

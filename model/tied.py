@@ -1,7 +1,7 @@
 """The pitch-tied layer: one small network at every key, the same for all, that sees what a context says around it.
 
     z_k = bconv + sum over planes p and distances d of conv_{p, d} x_{p, k + d}      |d| <= REACH
-          (NADE: + sum over d of below_d v_{k - d}, the keys below in the frame itself)
+          (NADE: + sum over d of below_d v_{k - d}, the keys below in the frame itself, d <= BELOW)
     a_k = relu(z_k (1 + scale_t) + shift_t)         b_k = relu(bmix + a_k mix)         bv_t,k += b_k out'
 
 Scale and shift are the frame's, from its recurrent state. So a figure that is learned at one pitch is known at all.
@@ -15,7 +15,7 @@ from torch.nn.functional import conv1d, pad, relu
 
 from model.kernel import Kernel, check
 from model.kernel.gated import TIED, aligned, tied_view
-from model.memory import REACH
+from model.memory import BELOW, REACH
 
 
 class TiedInput(NamedTuple):
@@ -47,7 +47,7 @@ def plain_tied(parameters: dict[str, Tensor], given: TiedInput) -> Tensor:
     p = parameters
     z = conv1d(given.planes, p["conv"].permute(2, 0, 1).flip(2), p["bconv"], padding=REACH)  # (N, channels, n_visible)
     if "below" in p:
-        above = pad(given.v[:, None], (REACH, 0))[:, :, :-1]
+        above = pad(given.v[:, None], (BELOW, 0))[:, :, :-1]
         z = z + conv1d(above, p["below"].T.flip(1)[:, None])
     scale, shift = given.gates[:, :, None].chunk(2, dim=1)
     a = relu(z * (1 + scale) + shift) * given.kept1[:, :, None]

@@ -60,7 +60,8 @@ class TrainingSet:
         lowest, highest = self.rolls.ranges
         below = np.minimum(lowest[self.pieces], config.transpose)
         above = np.minimum(self.rolls.n_visible - 1 - highest[self.pieces], config.transpose)
-        return np.random.default_rng((config.seed, epoch, 1)).integers(-below, above + 1)
+        random = np.random.default_rng((config.seed, epoch, 1))
+        return random.integers(-below, above + 1) * (random.random(len(below)) < config.transposed)
 
     def draw(self, n: int, random: np.random.Generator) -> Roll:
         """So many frames from anywhere, (n, n_visible), in no order."""

@@ -39,7 +39,7 @@ typedef struct {
 static int desk_init(Desk *d, const Gated *p)
 {
     long V = p->n_visible, vw = padded(V), hw = padded(p->n_hidden), rw = padded(p->n_recurrent), C = p->n_channels;
-    long sizes[] = {N_PLANES * V, N_SCALARS, 4 * rw, vw + hw, 2 * C, C, (V + 2 * REACH + 1) * C, V * C, V * C, vw, 2 * hw, vw, vw,
+    long sizes[] = {N_PLANES * V, N_SCALARS, 4 * rw, vw + hw, 2 * C, C, (V + REACH + BELOW) * C, V * C, V * C, vw, 2 * hw, vw, vw,
                     vw, vw};
     float **rows[] = {&d->planes, &d->scalars, &d->gates, &d->biases, &d->tied_gates, &d->ones, &d->z, &d->a, &d->b, &d->v,
                       &d->hidden, &d->uniforms, &d->logits, &d->given.direction, &d->given.selection};
@@ -133,7 +133,7 @@ static void nade_sounds(const Gated *p, const Desk *d, long k)
         store(on + j, sigmoid(load(sum + j)));
     }
     if (C)
-        for (long e = 0; e < REACH; e++) add_scaled(d->z + (k + 1 + e + REACH) * C, p->tied.below + e * C, 1, C);
+        for (long e = 0; e < BELOW; e++) add_scaled(d->z + (k + 1 + e + REACH) * C, p->tied.below + e * C, 1, C);
 }
 
 static double log_sigmoid(double x) { return x < 0 ? x - log1p(exp(x)) : -log1p(exp(-x)); }

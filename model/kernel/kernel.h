@@ -34,7 +34,7 @@ typedef struct {
 typedef struct {
     long n_visible, n_planes, n_channels;
     float *conv;  /* (n_planes, SPREAD, channels) */
-    float *below; /* (REACH, channels): of the present frame's keys below; NULL: they are not seen */
+    float *below; /* (BELOW, channels): of the present frame's keys below; NULL: they are not seen */
     float *bias;  /* (channels,) */
     float *mix;   /* (channels, channels) */
     float *mix_bias, *out; /* (channels,) */

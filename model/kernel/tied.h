@@ -9,7 +9,7 @@
 #include "kernel.h"
 #include "matrix.h"
 
-enum { REACH = 12, SPREAD = 2 * REACH + 1 };
+enum { REACH = 12, SPREAD = 2 * REACH + 1, BELOW = 48 };
 
 /* What one frame's layer reads: gates (2 channels,) scale and shift; kept1 and kept2 (channels,), factors of dropout. */
 typedef struct {
@@ -34,7 +34,7 @@ INLINE void add_scaled(float *to, const float *row, float value, long C)
     for (long c = 0; c < C; c += LANES) store(to + c, FUSED(splat(value), load(row + c), load(to + c)));
 }
 
-/* The convolution, at the keys with REACH more on either side: z (V + 2 REACH + 1, C). */
+/* The convolution, at the keys with REACH more below and BELOW more above: z (V + REACH + BELOW, C). */
 static void tied_spread(const Tied *p, const TiedInput *in, float *z)
 {
     long V = p->n_visible, C = p->n_channels;
@@ -49,7 +49,7 @@ static void tied_spread(const Tied *p, const TiedInput *in, float *z)
     if (!p->below) return;
     for (long q = 0; q < V; q++)
         if (in->v[q] != 0)
-            for (long e = 0; e < REACH; e++) add_scaled(z + (q + 1 + e + REACH) * C, p->below + e * C, 1, C);
+            for (long e = 0; e < BELOW; e++) add_scaled(z + (q + 1 + e + REACH) * C, p->below + e * C, 1, C);
 }
 
 /* a = relu(z (1 + scale) + shift), kept. Rows of keys, without margins. */
@@ -88,7 +88,7 @@ static int tied_forward(const Tied *p, long frames, const float *planes, const f
                         const float *kept2, float *out)
 {
     long V = p->n_visible, C = p->n_channels;
-    float *z = new_matrix(V + 2 * REACH + 1, C), *a = new_matrix(V, C), *b = new_matrix(V, C), *weights = new_matrix(1, C);
+    float *z = new_matrix(V + REACH + BELOW, C), *a = new_matrix(V, C), *b = new_matrix(V, C), *weights = new_matrix(1, C);
     int done = z && a && b && weights;
     for (long n = 0; done && n < frames; n++) {
         TiedInput in = tied_input(p, n, planes, v, gates, kept1, kept2);
@@ -105,7 +105,7 @@ static int tied_forward(const Tied *p, long frames, const float *planes, const f
     return done;
 }
 
-/* Adds to the gradient of the convolution's weights: dz (V + 2 REACH + 1, C) with margins of zeros. */
+/* Adds to the gradient of the convolution's weights: dz (V + REACH + BELOW, C) with margins of zeros. */
 static void tied_spread_gradient(const Tied *p, const TiedInput *in, const float *dz, Tied *g)
 {
     long V = p->n_visible, C = p->n_channels;
@@ -120,7 +120,7 @@ static void tied_spread_gradient(const Tied *p, const TiedInput *in, const float
     if (!p->below) return;
     for (long q = 0; q < V; q++)
         if (in->v[q] != 0)
-            for (long e = 0; e < REACH; e++) add_scaled(g->below + e * C, dz + (q + 1 + e + REACH) * C, 1, C);
+            for (long e = 0; e < BELOW; e++) add_scaled(g->below + e * C, dz + (q + 1 + e + REACH) * C, 1, C);
 }
 
 /* From the gradient of the layer's output (frames, n_visible): that of the gates, and, added to, of the parameters. */
@@ -128,7 +128,7 @@ static int tied_backward(const Tied *p, long frames, const float *planes, const 
                          const float *kept2, const float *d_out, float *d_gates, Tied *g)
 {
     long V = p->n_visible, C = p->n_channels;
-    float *z = new_matrix(V + 2 * REACH + 1, C), *dz = new_matrix(V + 2 * REACH + 1, C), *a = new_matrix(V, C);
+    float *z = new_matrix(V + REACH + BELOW, C), *dz = new_matrix(V + REACH + BELOW, C), *a = new_matrix(V, C);
     float *b = new_matrix(V, C), *da = new_matrix(V, C), *mixT = new_matrix(C, C);
     int done = z && dz && a && b && da && mixT;
     if (done)
