@@ -1,0 +1,101 @@
+"""The rows of docs/quality.md: a model trained on one of the four benchmark sets and measured on its validation split.
+
+python -m bench.quality DATA SET RECIPE [--model '{…}'] [--training '{…}'] [--save MODEL.safetensors] [--frames 1000]
+
+DATA is a folder with SET-train.npz and SET-valid.npz. RECIPE is one of model.config.RECIPES; `--model` and `--training`
+change its settings. One line of JSON says what was trained, for how long, and how well it predicts: by NADE the exact
+log-likelihood of all frames, by an RBM annealed importance sampling from both sides on so many random frames.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from model.artefact import to_bytes
+from model.benchmark_rolls import read_benchmark_rolls
+from model.conditionals import conditionals, log_probabilities
+from model.config import RECIPES, ModelConfig
+from model.corpus import PackedRolls
+from model.kernel import best
+from model.likelihood import Annealing, annealer, log_likelihood
+from model.networks import new_network
+from model.parameters import Parameters
+from model.training import TrainingState, initial_state, keeping, train
+
+
+def read(data: Path, name: str, split: str, config: ModelConfig) -> PackedRolls:
+    """The rolls of one split."""
+    with (data / f"{name}-{split}.npz").open("rb") as file:
+        return read_benchmark_rolls(file, config)
+
+
+def measure(parameters: Parameters, rolls: PackedRolls, frames: int, temperatures: int, chains: int) -> dict[str, Any]:
+    """Log-likelihood in nats a frame, a mean over all frames, or over some at random."""
+    kernel = best()
+    if parameters.config.kind == "lstm-nade":
+        return {"log_likelihood": round(float(log_probabilities(parameters, rolls[:], kernel).mean()), 4)}
+    c = conditionals(parameters, rolls[:], kernel)
+    c = c.take(np.random.default_rng(0).permutation(len(c))[:frames])
+    found = log_likelihood(annealer("cpu", kernel), c, Annealing(temperatures, chains), 0)
+    reverse = [float(x.mean()) for x in (found.reverse_from_data, found.reverse_from_zeros)]
+    error = float(found.forward.std() / np.sqrt(len(c)))
+    return {
+        "log_likelihood": round(float(found.forward.mean()), 4),
+        "log_likelihood_reverse": round(min(reverse), 4),
+        "reverse_from_data": round(reverse[0], 4),
+        "reverse_from_zeros": round(reverse[1], 4),
+        "frames": len(c),
+        "standard_error": round(error, 3),
+    }
+
+
+def main() -> None:
+    """Train, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("set")
+    parser.add_argument("recipe")
+    parser.add_argument("--model", type=json.loads, default={})
+    parser.add_argument("--training", type=json.loads, default={})
+    parser.add_argument("--save", type=Path)
+    parser.add_argument("--frames", type=int, default=1000)
+    parser.add_argument("--temperatures", type=int, default=3000)
+    parser.add_argument("--chains", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    recipe = RECIPES[arguments.recipe]
+    config = replace(recipe.model, dt=None, steps_per_beat=1, tonality="own", **arguments.model)
+    training = replace(recipe.training, validation=0.0, **arguments.training)
+    rolls, unheard = (read(arguments.data, arguments.set, split, config) for split in ("train", "valid"))
+    some = PackedRolls.pack(unheard[:: max(1, unheard.n_frames // 10_000)], 88)
+    began, cpu = time.perf_counter(), time.process_time()
+
+    def on_epoch(state: TrainingState) -> None:
+        told = state.epoch % max(1, training.epochs // 10) == 0
+        if told:
+            with keeping(state) as network:
+                now = measure(network.to_parameters(), some, 100, 200, 1)
+            print(state.history[-1], now, f"{time.process_time() - cpu:.0f} s", file=sys.stderr, flush=True)
+
+    state = initial_state(new_network(config, training.seed), training, best())
+    train(state, rolls, training, on_epoch=on_epoch)
+    with keeping(state) as network:
+        parameters = network.to_parameters()
+        trained = {"wall_seconds": round(time.perf_counter() - began), "cpu_seconds": round(time.process_time() - cpu)}
+        found = measure(parameters, unheard, arguments.frames, arguments.temperatures, arguments.chains)
+        if arguments.save:
+            arguments.save.write_bytes(to_bytes(parameters))
+    settings = {"model": arguments.model, "training": arguments.training}
+    print(json.dumps({"set": arguments.set, "recipe": arguments.recipe, **settings, **trained, **found}))
+
+
+if __name__ == "__main__":
+    main()
