@@ -61,6 +61,8 @@ class ModelConfig:
             raise ConfigError("n_channels is a multiple of 16, and 0 for an rnn-rbm, which has no memory of the piece")
         if self.n_hidden < 1 or self.n_hidden_recurrent < 1:
             raise ConfigError("a model needs at least one hidden and one recurrent unit")
+        if self.learn_u0 and self.kind != "rnn-rbm":
+            raise ConfigError("only an rnn-rbm learns its first state")
         if self.tonality not in ("own", "common"):
             raise ConfigError(f"unknown tonality {self.tonality!r}: it is own or common")
         _ = self.sampling

@@ -17,6 +17,7 @@ from model.batches import Batch, streams
 from model.conditionals import conditionals, log_probabilities
 from model.config import TrainingConfig
 from model.corpus import PackedRolls
+from model.errors import ConfigError
 from model.gated import Contexts, Dropout, GatedNetwork
 from model.gradients import Gradients, Position
 from model.kernel import Kernel, stream_of
@@ -42,11 +43,14 @@ class GatedTask:
         self._generator = generator
         self._kernel = kernel
         self._config = config
+        if config.pretraining:
+            raise ConfigError("the recurrence of an lstm is not trained alone at first: pretraining is 0")
         self.carried = _named(network.initial_state(config.n_parallel))
 
     def prepare(self, training: TrainingSet, should_stop: Callable[[], bool]) -> bool:
         """See `model.task.Task`."""
-        set_key_frequencies(self._network, training)
+        if self._config.initialization != "model":
+            set_key_frequencies(self._network, training)
         if self._network.config.kind == "lstm-nade":
             return True
         return pretrain_rbm(self._network, training, self._config, self._kernel, should_stop)

@@ -38,6 +38,15 @@ class RecipeOptions(BaseModel):
     input_dropout: float | None = Field(
         None, ge=0, le=0.9, description="share of the notes that the recurrence does not hear in training"
     )
+    channel_dropout: float | None = Field(
+        None, ge=0, le=0.9, description="share of the pitch-tied layer's channels that a frame goes without in training"
+    )
+    state_dropout: float | None = Field(
+        None, ge=0, le=0.9, description="share of a gated recurrence's units that a frame goes without in training"
+    )
+    transposed: float | None = Field(
+        None, ge=0, le=1, description="share of the pieces that are moved in an epoch, by `transpose` at most"
+    )
     transpose: int | None = Field(
         None, ge=0, le=24, description="semitones by which pieces are moved at most, anew in each epoch"
     )

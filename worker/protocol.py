@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, JsonValue, WithJsonSchema, model_validator
 from ulid import ULID
 
+from model.drawing import BEST_STEPS, TUTORIAL_STEPS, Way, steps_of
 from model.tonality import semitones_from_common
 from worker.errors import ParameterError
 from worker.options import RecipeOptions
@@ -215,8 +216,17 @@ class GenerateParams(JobOptions):
     n: int = Field(1, ge=1, description="pieces, of seeds that follow each other")
     seed: int | None = Field(None, ge=0, lt=SEEDS, description="same model, seed and options: the same bytes")
     temperature: float = Field(1.0, ge=0.05, le=20.0, description="divides every activation; below 1 is safer")
-    gibbs_steps: int = Field(25, ge=1, le=5000, description="steps of the Gibbs chain of each frame")
-    sampler: Literal["tutorial"] = Field("tutorial", description="each frame's chain starts from zeros")
+    gibbs_steps: int | None = Field(
+        None,
+        ge=1,
+        le=5000,
+        description=f"steps of the Gibbs chain of each frame; {TUTORIAL_STEPS} where nothing is said, "
+        f"{BEST_STEPS} for an lstm-rbm sampled the best way",
+    )
+    sampler: Way = Field(
+        "best",
+        description="tutorial: each frame's chain starts from zeros; best: where it does justice to the kind of model",
+    )
     tempo: float | None = Field(None, ge=SLOWEST, le=FASTEST, description="beats per minute of the piece")
     transpose: int = Field(0, ge=-127, le=127, description="semitones by which all that the model plays is moved")
     key: Tonic | None = Field(
@@ -245,7 +255,7 @@ class TrainParams(JobOptions, RecipeOptions):
     model_config = ConfigDict(extra="forbid", json_schema_extra=_at_most_one_of("dt", "steps_per_beat"))
 
     name: ModelName | None = None
-    recipe: Literal["tutorial", "fast"] = "fast"
+    recipe: Literal["tutorial", "fast", "best", "best-nade", "lstm"] = "fast"
     epochs: int | None = Field(None, ge=1, le=10_000)
     n_hidden: int | None = Field(None, ge=1, le=2048)
     n_hidden_recurrent: int | None = Field(None, ge=1, le=2048)
@@ -301,7 +311,7 @@ class GenerateJob(BaseModel):
     seed: int
     temperature: float
     gibbs_steps: int
-    sampler: Literal["tutorial"] = "tutorial"
+    sampler: Way = "tutorial"
     tempo: float
     step_seconds: float
     transpose: int = 0
@@ -352,13 +362,15 @@ def complete(params: GenerateParams, model: dict[str, Any], seed: int, given: Gi
     step_seconds = config["dt"] or 60.0 / (tempo * config["steps_per_beat"])
     keys = keys_of(config, params.transpose + _semitones(params, model, given))
     _check_fit(params.pitch_range, keys)
-    as_asked = {"n", "temperature", "gibbs_steps", "sampler", "transpose", "key", "program", "pitch_range", "keep"}
+    steps = params.gibbs_steps or steps_of(config.get("kind", "rnn-rbm"), params.sampler)
+    as_asked = {"n", "temperature", "sampler", "transpose", "key", "program", "pitch_range", "keep"}
     return GenerateJob(
         **params.model_dump(include=as_asked),
         model=model["id"],
         model_name=model["name"],
         length=_length(params, config, step_seconds, given),
         seed=seed if params.seed is None else params.seed,
+        gibbs_steps=steps,
         tempo=tempo,
         step_seconds=step_seconds,
         keys=keys,
