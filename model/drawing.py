@@ -9,7 +9,7 @@ from typing import Literal
 
 Way = Literal["best", "tutorial"]
 Start = Literal["zeros", "last", "pointed"]
-"""At zeros, at the frame before, or at what followed an earlier place like this; where there is no such place, zeros."""
+"""At zeros, at the frame before, or at what followed an earlier place like this: zeros where there is none."""
 
 TUTORIAL_STEPS = 25
 BEST_START: Start = "pointed"

@@ -66,8 +66,8 @@ class PlainPieces:
 
     @torch.no_grad()
     def generate(
-        self, pieces: list[_Piece], room: int, drawing: Drawing, seeds: NDArray[np.uint64], first: int, last: int,
-        clamp: Clamp | None = None,
+        self, pieces: list[_Piece], room: int, drawing: Drawing, seeds: NDArray[np.uint64], first: int,  # noqa: ARG002
+        last: int, clamp: Clamp | None = None,
     ) -> tuple[Frames, LogWeights]:  # fmt: skip
         """Frames `first` to `last` of each piece, and the log probability of what is given to it."""
         rolls = np.empty((len(pieces), last - first, self._config.n_visible), np.bool_)
@@ -97,7 +97,7 @@ class PlainPieces:
         return Contexts(planes, scalars, torch.ones_like(scalars[..., :1]))
 
     def _biases(self, piece: _Piece, context: Contexts, v: Tensor) -> tuple[Tensor, Tensor, State]:
-        """bv (1, n_visible) and bh (1, n_hidden) of the next frame, of which NADE knows v (1, n_visible), and its state."""
+        """bv (1, n_visible), bh (1, n_hidden) and the state of the next frame; NADE knows v (1, n_visible) of it."""
         bv, bh, state = self._network.biases_of(context, v[None], piece.state)
         return bv[0], bh[0], state
 

@@ -16,7 +16,7 @@ from model.kernel import Frames
 from model.likelihood import piece_log_likelihood
 from model.midi_writer import write_midi
 from model.pianoroll import count_notes
-from model.sampler import Sampler
+from model.sampler import Sampler, in_way
 from worker.context import Interrupted, JobContext, current_context
 from worker.given import clamp_of, kept_of, particles_of, primer_of
 from worker.protocol import GenerateJob, Outcome, Status
@@ -31,7 +31,7 @@ def generate(params: dict[str, Any], runtime: Runtime) -> Outcome:
     """Sample a piece, or several, and publish it."""
     wanted = GenerateJob.model_validate(params)
     context = current_context()
-    sampler = runtime.cache.get(wanted.model)
+    sampler = in_way(runtime.cache.get(wanted.model), wanted.sampler)
     total = wanted.n * (wanted.length - wanted.primer_length)
     started = time.perf_counter()
     try:

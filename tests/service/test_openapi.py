@@ -54,7 +54,7 @@ def test_the_bodies_of_generate_and_train_are_described() -> None:
     assert form.keys() == {"config", "primer", "source"}
     assert form["config"] == {"$ref": "#/components/schemas/GenerateParams"}
     assert schemas["GenerateParams"]["properties"].keys() - schemas["PieceParams"]["properties"].keys() == {"keep"}
-    assert schemas["PieceParams"]["properties"]["gibbs_steps"]["default"] == 25
+    assert schemas["PieceParams"]["properties"]["sampler"]["default"] == "best"
     assert {"multipart/form-data", "application/json"} == paths["/train"]["post"]["requestBody"]["content"].keys()
 
 

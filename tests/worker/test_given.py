@@ -52,6 +52,25 @@ def test_a_roll_comes_to_the_job_as_it_was(data: st.DataObject, frames: int, n_v
     assert clamp[1].all()
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked", "steps"),
+    [
+        ("rnn-rbm", {}, 25),
+        ("lstm-rbm", {}, 60),
+        ("lstm-rbm", {"sampler": "tutorial"}, 25),
+        ("lstm-rbm", {"gibbs_steps": 3}, 3),
+        ("lstm-nade", {}, 25),
+    ],
+)
+def test_a_chain_is_as_long_as_is_best_for_the_kind_of_model(
+    kind: str, asked: dict[str, Any], steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.drawing.BEST_STEPS", 60)
+    model = model_of(21, 109)
+    model["config"]["kind"] = kind
+    assert complete(GenerateParams(**asked), model, 0).gibbs_steps == steps
+
+
 @pytest.mark.parametrize("semitones", [-6, -1, 0, 2, 5])
 def test_a_model_of_common_tonality_is_moved_to_the_key_of_the_file(semitones: int) -> None:
     """It hears the same as in C, and its keys stand for notes of the file's key, which regions are about."""
