@@ -10,6 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from model.artefact import metadata
+from model.config import ModelConfig
 from model.kernel import stream_of
 from model.training import TrainingState
 
@@ -28,7 +29,13 @@ def to_bytes(state: TrainingState) -> bytes:
     tensors["generator"] = state.generator.get_state()
     position = {name: getattr(state, name) for name in POSITION}
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    return save(contiguous, metadata={"position": json.dumps(position)})
+    config = state.network.config.to_dict()
+    return save(contiguous, metadata={"position": json.dumps(position), "config": json.dumps(config)})
+
+
+def config_of(data: bytes) -> ModelConfig:
+    """Of the model that is trained."""
+    return ModelConfig.from_dict(json.loads(metadata(data)["config"]))
 
 
 def restore(state: TrainingState, data: bytes) -> None:

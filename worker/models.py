@@ -16,6 +16,8 @@ from worker.store import CONTENTS, MODEL, ArtefactStore, now
 CURVE = "curve.png"
 RESERVED_NAMES = {CURVE, DEFAULT_MODEL}
 """What a path under /models means already."""
+MOST_CHANNELS = 512
+"""Of a pitch-tied layer: some ten times as many as pay."""
 INHERITED = ("n_hidden", "n_hidden_recurrent", "pitch_range", "dt", "steps_per_beat", "tonality", "learn_u0")
 
 
@@ -103,6 +105,8 @@ def take_in(store: ArtefactStore, file: str, data: bytes, said: ImportParams) ->
 
 def _check_bounds(config: ModelConfig) -> None:
     """What a training may not ask for, a file may not either."""
+    if config.n_channels > MOST_CHANNELS:
+        raise ArtefactError(f"config: n_channels {config.n_channels} is more than {MOST_CHANNELS}")
     values = config.to_dict()
     try:
         TrainParams.model_validate_json(json.dumps({name: values[name] for name in INHERITED}), strict=True)

@@ -121,7 +121,9 @@ def _start(
 ) -> TrainingState:
     """A fresh training, one that goes on from a model, or the one that an earlier run of the job left behind."""
     saved = runtime.store.checkpoint(job_id)
-    if wanted.init_from is not None and saved is None:
+    if saved is not None:  # of what kind the model is that it went on from, if any, is known from it alone
+        network = new_network(checkpoint.config_of(saved), config.seed)
+    elif wanted.init_from is not None:
         weights = runtime.store.file(MODEL, wanted.init_from, CONTENTS[MODEL])
         network = network_from(artefact.from_bytes(weights))
     else:
