@@ -9,6 +9,7 @@ Each line names who did the work, so that a figure of one kernel is never taken 
 measures the product on PyTorch. Baselines run in the same minutes as the product, in turns, each pinned to the same
 core (bench.process); figures are medians, their ratio says how many times better the product is. A baseline that
 cannot be installed stands in the table as missing, with the reason; a line whose cores had other work to do says so.
+Where there is a GPU, its lines (bench.gpu) stand beside the CPU's.
 Everything that was measured goes to bench/results/latest.json. The slower measurements have programs of their own:
 bench.http (requests), bench.tutorial (200 epochs), bench.samples (what a model plays).
 """
@@ -27,7 +28,7 @@ from bench.curves import curves
 from bench.growth import growth
 from bench.process import Missing
 from bench.report import Row, table, write
-from bench.sections import batched_training, cold_start, machine, pieces, training
+from bench.sections import batched_training, cold_start, machine, on_a_gpu, pieces, training
 
 RESULTS = Path("bench/results")
 Section = Callable[[Contest], list[Row]]
@@ -36,6 +37,7 @@ SECTIONS: dict[str, Section] = {
     "batched": batched_training,
     "pieces": pieces,
     "growth": growth,
+    "gpu": on_a_gpu,
     "cold-start": cold_start,
     "curves": curves,
 }

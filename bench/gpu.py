@@ -19,15 +19,18 @@ import sysconfig
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from bench import device_limits, device_work
+from bench.contest import Contest
 from bench.device_work import Work
 from bench.report import Row, table, write
 from model.cuda.accelerator import accelerator
+from model.device import usable_gpus
 from model.kernel import best
 
 ROOT = Path(__file__).parents[1]
@@ -150,11 +153,17 @@ def _facts(device: torch.device) -> dict[str, str]:
     }
 
 
-def rows_of(path: Path) -> list[Row]:
-    """The rows that a run left behind."""
-    fields = Row.__dataclass_fields__
-    found = json.loads(path.read_text())["rows"]
-    return [Row(**{name: value for name, value in row.items() if name in fields}) for row in found]
+def rows_of_run(contest: Contest) -> list[Row]:
+    """The section of `make bench`: what a run of this program finds, in a process of its own; nothing without a GPU."""
+    if not usable_gpus():
+        return []
+    path = ROOT / "bench" / "results" / "gpu.json"
+    command = [sys.executable, "-m", "bench.gpu", "--json", str(path), "--only", "chains", "updates", "pieces"]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    found = json.loads(path.read_text())
+    contest.details["gpu"] = found
+    names = {field.name for field in fields(Row)}
+    return [Row(**{name: value for name, value in row.items() if name in names}) for row in found["rows"]]
 
 
 if __name__ == "__main__":

@@ -112,6 +112,13 @@ def cold_start(contest: Contest) -> list[Row]:
     return [Row("cold start of a generate worker", contest.kernel, median(starts), "ms")]
 
 
+def on_a_gpu(contest: Contest) -> list[Row]:
+    """Chains, updates and pieces on a GPU, with its ceilings; nothing where there is none."""
+    from bench.gpu import rows_of_run  # noqa: PLC0415 (it loads torch, which the others leave to the contestants)
+
+    return rows_of_run(contest)
+
+
 def against(
     contest: Contest,
     name: str,
