@@ -1,28 +1,32 @@
 """The rows of docs/quality.md: a model trained on one of the four benchmark sets and measured on its validation split.
 
-python -m bench.quality DATA SET RECIPE [--model '{…}'] [--training '{…}'] [--save MODEL.safetensors] [--frames 1000]
+python -m bench.quality DATA SET RECIPE [--model '{…}'] [--training '{…}'] [--save FOLDER] [--frames 1000]
 
 DATA is a folder with SET-train.npz and SET-valid.npz. RECIPE is one of model.config.RECIPES; `--model` and `--training`
 change its settings. One line of JSON says what was trained, for how long, and how well it predicts: by NADE the exact
-log-likelihood of all frames, by an RBM annealed importance sampling from both sides on so many random frames.
+log-likelihood of all frames, by an RBM annealed importance sampling from both sides on so many random frames. FOLDER
+gets the files of a bundled model: what is measured is what is saved, in half precision.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from model.artefact import to_bytes
+from model.artefact import from_bytes, to_bytes
 from model.benchmark_rolls import read_benchmark_rolls
 from model.conditionals import conditionals, log_probabilities
-from model.config import RECIPES, ModelConfig
+from model.config import RECIPES, ModelConfig, TrainingConfig
 from model.corpus import PackedRolls
+from model.curve import curve_png
 from model.kernel import best
 from model.likelihood import Annealing, annealer, log_likelihood
 from model.networks import new_network
@@ -56,6 +60,34 @@ def measure(parameters: Parameters, rolls: PackedRolls, frames: int, temperature
     }
 
 
+def files_of(name: str, recipe: str, state: TrainingState, training: TrainingConfig) -> dict[str, bytes]:
+    """What the store keeps of a model."""
+    with keeping(state) as network:
+        weights = to_bytes(network.to_parameters(), half=True)
+    record = {
+        "id": f"0-{name}",
+        "name": name,
+        "description": None,
+        "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "recipe": recipe,
+        "init_from": None,
+        "config": state.network.config.to_dict(),
+        "training": training.to_dict(),
+        "metrics": state.history,
+        "device": "cpu",
+        "kernel": getattr(best(), "name", "torch"),
+        "size": len(weights),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        "best_epoch": None,
+        "status": "succeeded",
+    }
+    return {
+        "model.safetensors": weights,
+        "model.json": json.dumps(record).encode(),
+        "curve.png": curve_png(state.history, title=name),
+    }
+
+
 def main() -> None:
     """Train, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -68,9 +100,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--temperatures", type=int, default=3000)
     parser.add_argument("--chains", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)  # so that models are trained side by side
     recipe = RECIPES[arguments.recipe]
     config = replace(recipe.model, dt=None, steps_per_beat=1, tonality="own", **arguments.model)
     training = replace(recipe.training, validation=0.0, **arguments.training)
@@ -79,20 +110,22 @@ def main() -> None:
     began, cpu = time.perf_counter(), time.process_time()
 
     def on_epoch(state: TrainingState) -> None:
-        told = state.epoch % max(1, training.epochs // 10) == 0
-        if told:
+        if state.epoch % max(1, training.epochs // 10) == 0:
             with keeping(state) as network:
-                now = measure(network.to_parameters(), some, 100, 200, 1)
-            print(state.history[-1], now, f"{time.process_time() - cpu:.0f} s", file=sys.stderr, flush=True)
+                now = measure(network.to_parameters(), some, 200, 200, 1)
+            state.history[-1]["validation"] = now.get("log_likelihood_reverse", now["log_likelihood"])
+            print(f"{time.process_time() - cpu:.0f} s", state.history[-1], now, file=sys.stderr, flush=True)
 
     state = initial_state(new_network(config, training.seed), training, best())
     train(state, rolls, training, on_epoch=on_epoch)
-    with keeping(state) as network:
-        parameters = network.to_parameters()
-        trained = {"wall_seconds": round(time.perf_counter() - began), "cpu_seconds": round(time.process_time() - cpu)}
-        found = measure(parameters, unheard, arguments.frames, arguments.temperatures, arguments.chains)
-        if arguments.save:
-            arguments.save.write_bytes(to_bytes(parameters))
+    trained = {"wall_seconds": round(time.perf_counter() - began), "cpu_seconds": round(time.process_time() - cpu)}
+    files = files_of(arguments.save.name if arguments.save else "", arguments.recipe, state, training)
+    parameters = from_bytes(files["model.safetensors"])
+    found = measure(parameters, unheard, arguments.frames, arguments.temperatures, arguments.chains)
+    if arguments.save:
+        arguments.save.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (arguments.save / name).write_bytes(data)
     settings = {"model": arguments.model, "training": arguments.training}
     print(json.dumps({"set": arguments.set, "recipe": arguments.recipe, **settings, **trained, **found}))
 
