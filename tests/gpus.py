@@ -18,5 +18,6 @@ def fake_gpus(monkeypatch: pytest.MonkeyPatch, folder: Path, names: Sequence[str
     tool.write_text(f"#!/bin/sh\ncat <<'END'\n{lines}END\n")
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that it is as before afterwards, whatever is done to it
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setattr("model.device.cuda_version", lambda: cuda)

@@ -100,8 +100,8 @@ def _accelerator(kind: Kind, settings: Settings, place: Device) -> "Accelerator"
     plain = settings.kernel == "torch"
     try:
         return accelerator(place.torch, None if plain else best(), plain=plain, samples=kind is Kind.GENERATE)
-    except RuntimeError as error:  # CUDA's own, or PyTorch's that it has none
-        raise StartError(f"device {place} cannot be used: {error}") from error
+    except DeviceError as error:
+        raise StartError(f"device {place}: {error}") from error
 
 
 def _limit_torch(kind: Kind) -> None:

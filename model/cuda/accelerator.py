@@ -7,6 +7,7 @@ import torch
 from model.config import ModelConfig
 from model.cuda.chains import Chains, PlainChains, settle
 from model.cuda.sampler import BatchSampler, SharedSampler, measured_crossover
+from model.errors import DeviceError
 from model.kernel import Kernel
 from model.parameters import Parameters
 from model.rnn_rbm import RnnRbmNetwork
@@ -38,8 +39,13 @@ class Accelerator:
 def accelerator(device: str, compiled: Kernel | None, *, plain: bool, samples: bool) -> Accelerator:
     """Try what there is on a GPU; `plain` asks for PyTorch alone, `samples` for pieces, which the CPU may share.
 
-    A device that cannot be used raises PyTorch's own error.
+    Raises:
+        DeviceError: it cannot be used.
     """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # CUDA's own, and PyTorch's that it was built without
+        raise DeviceError(f"PyTorch cannot use it: {str(error).splitlines()[0]}") from error
     chains = PlainChains() if plain else settle(torch.device(device))
     if compiled is None or not samples:
         return Accelerator(device, chains)

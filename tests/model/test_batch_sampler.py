@@ -118,7 +118,7 @@ class Timed:
         self._clock[0] += self._seconds(len(seeds))
         return np.full((len(seeds), length, 3), self.device == "cpu")
 
-    def infill(self, source: np.ndarray, kept: np.ndarray, seeds: range, **_: object) -> np.ndarray:
+    def infill(self, source: np.ndarray, _: np.ndarray, seeds: range, **__: object) -> np.ndarray:
         return self.generate(len(source), seeds)
 
 

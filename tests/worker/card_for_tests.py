@@ -3,7 +3,7 @@
     python -m tests.worker.card_for_tests URL DATA KIND FAULT NOTES
 
 The jobs are the real ones. FAULT is `none`; `small`: there is room for 64 chains at once; or `lost`: the card is gone
-when chains are asked for the 20th time. How many chains were asked for together is noted in the file NOTES, a line a call.
+when chains are asked for the 20th time. How many were asked for together is noted in the file NOTES, a line a call.
 """
 
 import sys

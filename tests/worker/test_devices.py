@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from model.device import usable_gpus
 from tests.gpus import fake_gpus
 from tests.worker.conftest import ROOT, eventually, run_async
 from worker.broker import Broker
@@ -15,6 +16,7 @@ from worker.devices import posts
 from worker.embedded import EmbeddedServer
 from worker.errors import StartError
 from worker.protocol import Kind
+from worker.runtime import prepare
 from worker.settings import Settings
 from worker.supervisor import default_children
 
@@ -74,6 +76,13 @@ def test_the_commands_tell_so_in_words_and_end(
     ended = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr.startswith("rnnrbm: device 'cuda:2' was asked for")
+
+
+@pytest.mark.skipif(bool(usable_gpus()), reason="PyTorch here can use a GPU")
+@pytest.mark.usefixtures("two_gpus")
+def test_a_worker_whose_gpu_pytorch_cannot_use_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"device cuda:1 \(NVIDIA A10\): PyTorch cannot use it"):
+        prepare(Kind.TRAIN, Settings(device="cuda:1", data=str(tmp_path)))
 
 
 @pytest.fixture
