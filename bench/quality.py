@@ -24,14 +24,18 @@ import torch
 from model.artefact import from_bytes, to_bytes
 from model.benchmark_rolls import read_benchmark_rolls
 from model.conditionals import conditionals, log_probabilities
-from model.config import RECIPES, ModelConfig, TrainingConfig
-from model.corpus import PackedRolls
+from model.config import PIANO, RECIPES, ModelConfig, TrainingConfig
+from model.corpus import PackedRolls, statistics
 from model.curve import curve_png
 from model.kernel import best
 from model.likelihood import Annealing, annealer, log_likelihood
 from model.networks import new_network
 from model.parameters import Parameters
 from model.training import TrainingState, initial_state, keeping, train
+
+
+TEMPI = {"nottingham": 240.0, "piano-midi": 240.0, "musedata": 240.0, "jsb-chorales": 100.0}
+"""Frames a minute of the pieces that a model makes: a frame is an eighth note, a chorale's a quarter."""
 
 
 def read(data: Path, name: str, split: str, config: ModelConfig) -> PackedRolls:
@@ -60,7 +64,9 @@ def measure(parameters: Parameters, rolls: PackedRolls, frames: int, temperature
     }
 
 
-def files_of(name: str, recipe: str, state: TrainingState, training: TrainingConfig) -> dict[str, bytes]:
+def files_of(
+    name: str, corpus: dict[str, Any], recipe: str, state: TrainingState, training: TrainingConfig
+) -> dict[str, bytes]:
     """What the store keeps of a model."""
     with keeping(state) as network:
         weights = to_bytes(network.to_parameters(), half=True)
@@ -79,6 +85,8 @@ def files_of(name: str, recipe: str, state: TrainingState, training: TrainingCon
         "size": len(weights),
         "sha256": hashlib.sha256(weights).hexdigest(),
         "best_epoch": None,
+        "corpus": corpus,
+        "reached": state.history[-1],
         "status": "succeeded",
     }
     return {
@@ -119,7 +127,8 @@ def main() -> None:
     state = initial_state(new_network(config, training.seed), training, best())
     train(state, rolls, training, on_epoch=on_epoch)
     trained = {"wall_seconds": round(time.perf_counter() - began), "cpu_seconds": round(time.process_time() - cpu)}
-    files = files_of(arguments.save.name if arguments.save else "", arguments.recipe, state, training)
+    corpus = {"name": arguments.set, "tempo": TEMPI[arguments.set], **statistics(rolls, PIANO[0])}
+    files = files_of(arguments.save.name if arguments.save else "", corpus, arguments.recipe, state, training)
     parameters = from_bytes(files["model.safetensors"])
     found = measure(parameters, unheard, arguments.frames, arguments.temperatures, arguments.chains)
     if arguments.save:
