@@ -9,10 +9,14 @@ All figures of prediction are means over frames, in which every frame counts equ
   It reproduces the table of the 2012 paper. `accuracy_bay`: expected TP / (TP + FP + FN), both sums over all frames
   (Bay, Ehmann and Downie 2009). `copy_accuracy…`: the same for a prediction that copies the frame before.
 - `pseudo_log_likelihood`: the tutorial's monitor, with chains of 15 steps from the data; `…_from_zeros`: with chains of
-  25 steps from zeros, as generation runs them.
+  25 steps from zeros, as the tutorial generates.
+
+A NADE's `log_likelihood` is exact, so `log_likelihood_reverse` is the same number: the worse of the two is the one to
+quote for any kind of model. It has no Gibbs chain, so the figures from chains, `log_likelihood_reverse_from_…` and
+`pseudo_log_likelihood…`, are not there; for the accuracy its frames are drawn exactly, after the true frames before.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
@@ -20,15 +24,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.conditionals import Conditionals, conditionals
+from model.conditionals import Conditionals, conditionals, log_probabilities
 from model.cores import OnStep
 from model.corpus import PackedRolls
 from model.errors import CorpusError, Stopped
 from model.kernel import Frames, Kernel, stream_of
-from model.likelihood import Annealer, Annealing, Values, annealer, log_likelihood, softplus_sums
+from model.likelihood import Annealer, Annealing, annealer, log_likelihood, softplus_sums
 from model.parameters import Parameters
 from model.pianoroll import Roll
-from model.sampler import sampler
+from model.prediction import predictions
+from model.sampler import gated_sampler, sampler
+from model.scoring import Scores, Values, compared
 from model.statistics import describe, overlap
 
 TUTORIAL_STEPS, GENERATION_STEPS = 15, 25
@@ -38,8 +44,13 @@ STEPS_AT_ONCE = 3000 * FRAMES_AT_ONCE
 """Of annealing, over all frames and chains: some seconds."""
 LONGEST_PIECE = 200
 
-Scores = dict[str, Values]
-"""Figures of some frames by name, each (frames,)."""
+FIGURES_OF_CHAINS = (
+    "log_likelihood_reverse_from_data",
+    "log_likelihood_reverse_from_zeros",
+    "pseudo_log_likelihood",
+    "pseudo_log_likelihood_from_zeros",
+)
+"""Those that a NADE has not."""
 OnProgress = Callable[[int, int], None]
 """Takes how many of how many frames are done."""
 
@@ -56,16 +67,6 @@ class EvaluationConfig:
     pieces: int = 100
     """Pieces sampled for the comparison with the corpus; 0: no comparison."""
     seed: int = 0
-
-
-class Match(NamedTuple):
-    """How predicted frames agree with those that are there, each (frames,)."""
-
-    accuracy: Values
-    hits: Values
-    """TP."""
-    union: Values
-    """TP + FP + FN."""
 
 
 class Evaluation(NamedTuple):
@@ -96,18 +97,19 @@ def evaluate(
     if not rolls.n_frames:
         raise CorpusError("there is nothing to evaluate on: no piece has a single frame")
     compiled = kernel if device == "cpu" else None
-    runner = annealer(device, compiled)
     wanted = _wanted(rolls.n_frames, config)
-    scores: list[Scores] = []
-    done = 0
-    at_once = _at_once(config.annealing) if device == "cpu" else FRAMES_ON_A_GPU
-    for c, previous in _frames_to_score(parameters, rolls, wanted, compiled, at_once):
+
+    def go_on(done: int) -> None:
         on_progress(done, len(wanted))
         if should_stop():
             raise Stopped
-        scores.append(score(runner, c, previous, config, done))
-        done += len(c)
-    on_progress(done, len(wanted))
+
+    go_on(0)
+    scores: list[Scores] = []
+    score_frames = _nade_scores if parameters.config.kind == "lstm-nade" else _rbm_scores
+    for block in score_frames(parameters, rolls, wanted, config, device, compiled):
+        scores.append(block)
+        go_on(sum(len(block["accuracy"]) for block in scores))
     music = compare(parameters, rolls, config, device, compiled, lambda _: should_stop()) if config.pieces else {}
     return Evaluation(summarize(scores, rolls.n_frames), music)
 
@@ -124,21 +126,54 @@ def _at_once(annealing: Annealing) -> int:
     return max(1, min(FRAMES_AT_ONCE, STEPS_AT_ONCE // (annealing.temperatures * annealing.chains)))
 
 
-def _frames_to_score(
-    parameters: Parameters, rolls: PackedRolls, wanted: NDArray[np.int64], kernel: Kernel | None, at_once: int
-) -> Iterator[tuple[Conditionals, Frames]]:
-    """The wanted frames' conditionals with the frames before them, `at_once` at most together."""
-    for first, last in _blocks(rolls, max(at_once, FRAMES_AT_ONCE)):
-        begin, end = rolls.offsets[[first, last]]
-        rows = wanted[np.searchsorted(wanted, begin) : np.searchsorted(wanted, end)] - begin
-        if not len(rows):
-            continue
-        pieces = rolls[first:last]
+def _rbm_scores(
+    parameters: Parameters,
+    rolls: PackedRolls,
+    wanted: NDArray[np.int64],
+    config: EvaluationConfig,
+    device: str,
+    kernel: Kernel | None,
+) -> Iterator[Scores]:
+    """The scores of the wanted frames, so few at a time that who wants to stop need not wait long."""
+    runner, done = annealer(device, kernel), 0
+    at_once = _at_once(config.annealing) if device == "cpu" else FRAMES_ON_A_GPU
+    for _, pieces, rows in _pieces_to_score(rolls, wanted, max(at_once, FRAMES_AT_ONCE)):
         c = conditionals(parameters, pieces, kernel)
         previous = np.concatenate([_delayed(piece) for piece in pieces])
         for start in range(0, len(rows), at_once):
             some = rows[start : start + at_once]
-            yield c.take(some), previous[some]
+            yield score(runner, c.take(some), previous[some], config, done)
+            done += len(some)
+
+
+def _nade_scores(
+    parameters: Parameters,
+    rolls: PackedRolls,
+    wanted: NDArray[np.int64],
+    config: EvaluationConfig,
+    device: str,
+    kernel: Kernel | None,
+) -> Iterator[Scores]:
+    """The scores of the wanted frames: their exact likelihood, and how frames drawn in their place agree with them."""
+    sampler = gated_sampler(parameters, device, kernel)
+    seeds = [stream_of(config.seed, number) for number in range(config.predictions)]
+    for first, pieces, rows in _pieces_to_score(rolls, wanted, FRAMES_AT_ONCE):
+        v = np.concatenate(pieces)[rows]
+        previous = np.concatenate([_delayed(piece) for piece in pieces])[rows]
+        predicted = list(predictions(sampler, pieces, rows, first, seeds))
+        exact = log_probabilities(parameters, pieces, kernel)[rows]
+        yield {"exact": exact, **compared(v, predicted, previous)}
+
+
+def _pieces_to_score(
+    rolls: PackedRolls, wanted: NDArray[np.int64], n_frames: int
+) -> Iterator[tuple[int, Sequence[Roll], NDArray[np.int64]]]:
+    """Pieces of about `n_frames` at a time: the number of their first frame, they, and the rows that are wanted."""
+    for first, last in _blocks(rolls, n_frames):
+        begin, end = rolls.offsets[[first, last]]
+        rows = wanted[np.searchsorted(wanted, begin) : np.searchsorted(wanted, end)] - begin
+        if len(rows):
+            yield int(begin), rolls[first:last], rows
 
 
 def _blocks(rolls: PackedRolls, n_frames: int) -> Iterator[tuple[int, int]]:
@@ -167,16 +202,14 @@ def score(runner: Annealer, c: Conditionals, previous: Frames, config: Evaluatio
 
     zeros = np.zeros_like(c.v)
     likelihood = log_likelihood(runner, c, config.annealing, config.seed, first)
-    predicted = [match(c.v, chains(zeros, PREDICTION_STEPS)) for _ in range(config.predictions)]
-    expected = Match(*np.mean(predicted, axis=0))
+    predicted = [chains(zeros, PREDICTION_STEPS) for _ in range(config.predictions)]
     return {
         "forward": likelihood.forward,
         "reverse_from_data": likelihood.reverse_from_data,
         "reverse_from_zeros": likelihood.reverse_from_zeros,
         "monitor": pseudo_log_likelihood(c, chains(c.v, TUTORIAL_STEPS), next(streams)),
         "monitor_from_zeros": pseudo_log_likelihood(c, chains(zeros, GENERATION_STEPS), next(streams)),
-        **expected._asdict(),
-        **{f"copy_{name}": values for name, values in match(c.v, previous)._asdict().items()},
+        **compared(c.v, predicted, previous),
     }
 
 
@@ -195,33 +228,33 @@ def pseudo_log_likelihood(c: Conditionals, v_sample: Frames, stream: int) -> Val
     return values
 
 
-def match(v: Frames, predicted: Frames) -> Match:
-    """How predicted frames (frames, n_visible) agree with those that are there."""
-    hits = (v & predicted).sum(axis=1).astype(np.float64)
-    there, given = v.sum(axis=1), predicted.sum(axis=1)
-    most = np.maximum(there, given)
-    return Match(np.where(most > 0, hits / np.maximum(most, 1), 1.0), hits, there + given - hits)
-
-
 def summarize(scores: list[Scores], n_frames: int) -> dict[str, float]:
     """The figures of the scored frames, of `n_frames` that there are; `standard_error` is that of having drawn some."""
     values = {name: np.concatenate([block[name] for block in scores]) for name in scores[0]}
     means = {name: float(array.mean()) for name, array in values.items()}
-    n = len(values["forward"])
+    likelihood = values["exact" if "exact" in values else "forward"]
+    n = len(likelihood)
     return {
-        "log_likelihood": means["forward"],
-        "log_likelihood_reverse": min(means["reverse_from_data"], means["reverse_from_zeros"]),
-        "log_likelihood_reverse_from_data": means["reverse_from_data"],
-        "log_likelihood_reverse_from_zeros": means["reverse_from_zeros"],
-        "standard_error": float(values["forward"].std() * np.sqrt((1 - n / n_frames) / n)),
+        "log_likelihood": float(likelihood.mean()),
+        **(_of_chains(means) if "exact" not in means else {"log_likelihood_reverse": means["exact"]}),
+        "standard_error": float(likelihood.std() * np.sqrt((1 - n / n_frames) / n)),
         "accuracy": means["accuracy"],
         "accuracy_bay": means["hits"] / means["union"] if means["union"] else 1.0,
         "copy_accuracy": means["copy_accuracy"],
         "copy_accuracy_bay": means["copy_hits"] / means["copy_union"] if means["copy_union"] else 1.0,
-        "pseudo_log_likelihood": means["monitor"],
-        "pseudo_log_likelihood_from_zeros": means["monitor_from_zeros"],
         "frames": n_frames,
         "frames_scored": n,
+    }
+
+
+def _of_chains(means: dict[str, float]) -> dict[str, float]:
+    """The figures that a model with an RBM has, and a NADE has not."""
+    reverse = {name: means[name] for name in ("reverse_from_data", "reverse_from_zeros")}
+    return {
+        "log_likelihood_reverse": min(reverse.values()),
+        **{f"log_likelihood_{name}": value for name, value in reverse.items()},
+        "pseudo_log_likelihood": means["monitor"],
+        "pseudo_log_likelihood_from_zeros": means["monitor_from_zeros"],
     }
 
 

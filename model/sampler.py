@@ -84,17 +84,22 @@ class Sampler(Protocol):
 
 def sampler(parameters: Parameters, device: str, kernel: Kernel | None) -> Sampler:
     """The sampler for a device: the compiled kernel for `cpu`, unless it is None."""
-    gated = parameters.config.kind != "rnn-rbm"
+    if parameters.config.kind != "rnn-rbm":
+        return gated_sampler(parameters, device, kernel)
     if device == "cpu" and kernel is not None:
-        if gated:
-            return GatedSampler(parameters, GatedPieces(parameters, kernel), device, kernel.name, n_cores())
         return CompiledSampler(parameters, kernel)
-    from model.gated_generation import PlainPieces  # noqa: PLC0415 (torch takes a second to load)
-    from model.generation import PlainSampler  # noqa: PLC0415
+    from model.generation import PlainSampler  # noqa: PLC0415 (torch takes a second to load)
 
-    if gated:
-        return GatedSampler(parameters, PlainPieces(parameters, device), device, "torch")
     return PlainSampler(parameters, device)
+
+
+def gated_sampler(parameters: Parameters, device: str, kernel: Kernel | None) -> GatedSampler:
+    """The sampler of a model with a gated recurrence."""
+    if device == "cpu" and kernel is not None:
+        return GatedSampler(parameters, GatedPieces(parameters, kernel), device, kernel.name, n_cores())
+    from model.gated_generation import PlainPieces  # noqa: PLC0415 (torch takes a second to load)
+
+    return GatedSampler(parameters, PlainPieces(parameters, device), device, "torch")
 
 
 def in_way(sampler: Sampler, way: Way) -> Sampler:

@@ -205,7 +205,9 @@ def _over_http(args: argparse.Namespace) -> None:
 def _conditionals_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=".safetensors file, or id or name of a stored model")
     parser.add_argument("rolls", type=Path, metavar="ROLLS", help=".npz of rolls, or folder or zip of .mid files")
-    parser.add_argument("output", type=Path, metavar="OUT", help=".npz file to write: v, W, bv_t, bh_t")
+    parser.add_argument(
+        "output", type=Path, metavar="OUT", help=".npz file to write: v, W, bv_t, bh_t; of a NADE v, log_p"
+    )
     parser.add_argument("--data", help="artefact store with the model (RNNRBM_DATA, ./var)")
 
 
@@ -252,7 +254,10 @@ COMMANDS: Sequence[Command] = (
     Command("models", "list a service's models, show or download one (with --url)", _needs_url, _models_arguments),
     Command("jobs", "list a service's jobs, show, follow or cancel one (with --url)", _needs_url, _jobs_arguments),
     Command(
-        "conditionals", "write the RBM of each frame, to check a likelihood", _conditionals, _conditionals_arguments
+        "conditionals",
+        "write the RBM of each frame, or its probability, to check a likelihood",
+        _conditionals,
+        _conditionals_arguments,
     ),
     Command("api", "run the HTTP API", _api),
     Command("key", "make an API key, and the hash to configure", _key),

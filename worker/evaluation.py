@@ -6,7 +6,7 @@ from typing import Any
 
 from model.corpus import PackedRolls
 from model.errors import Stopped
-from model.evaluation import EvaluationConfig, OnProgress
+from model.evaluation import FIGURES_OF_CHAINS, EvaluationConfig, OnProgress
 from model.evaluation import evaluate as evaluate_model
 from model.likelihood import Annealing
 from model.parameters import Parameters
@@ -69,4 +69,11 @@ def figures(
     how = wanted.model_dump(include={"temperatures", "chains", "seed"})
     left_out = [{"file": file, "reason": reason} for file, reason in rolls.refused]
     work = runtime.work(round(time.perf_counter() - started, 2))
-    return {**found.figures, "music": found.music, **how, "left_out": left_out, **work}
+    return {
+        **dict.fromkeys(FIGURES_OF_CHAINS),
+        **found.figures,
+        "music": found.music,
+        **how,
+        "left_out": left_out,
+        **work,
+    }

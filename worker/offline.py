@@ -11,14 +11,17 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.artefact import from_bytes
 from model.benchmark_rolls import read_benchmark_rolls
-from model.conditionals import conditionals
+from model.conditionals import conditionals, log_probabilities
 from model.config import ModelConfig
 from model.corpus import PackedRolls, read_rolls
 from model.errors import ModelError
+from model.kernel import Kernel
 from model.parameters import Parameters
+from model.pianoroll import Roll
 from worker.context import JobContext, Stop, performing
 from worker.corpora import ingest
 from worker.errors import UploadError, WorkerError
@@ -112,7 +115,8 @@ def write_conditionals(model: str, rolls: Path, output: Path, settings: Settings
     """Write what anyone needs to check a likelihood, as .npz with one row for each frame of the rolls.
 
     `v` (frames, n_visible), `W` (n_visible, n_hidden), `bv_t` (frames, n_visible), `bh_t` (frames, n_hidden), float32:
-    frame t of a piece has the RBM of W, bv_t and bh_t, which depend on the piece's earlier frames only.
+    frame t of a piece has the RBM of W, bv_t and bh_t, which depend on the piece's earlier frames only. Of a NADE `v`
+    and `log_p` (frames,), float64, the logarithm of each frame's probability given the piece's earlier frames.
 
     Raises:
         WorkerError: the model or the rolls cannot be used, or the output cannot be written.
@@ -121,12 +125,22 @@ def write_conditionals(model: str, rolls: Path, output: Path, settings: Settings
     with _model_errors():
         parameters = _read_model(model, settings)
         pieces = list(_read_corpus(rolls, parameters.config, settings))
-        c = conditionals(parameters, pieces, runtime.compiled)
+        rows = _conditional_rows(parameters, pieces, runtime.compiled)
     try:
         with output.open("wb") as file:
-            np.savez(file, allow_pickle=False, v=c.v.astype(np.float32), W=c.W, bv_t=c.bv, bh_t=c.bh)
+            np.savez(file, allow_pickle=False, **rows)
     except OSError as error:
         raise WorkerError(f"{output} cannot be written: {error.strerror}") from error
+
+
+def _conditional_rows(
+    parameters: Parameters, pieces: Sequence[Roll], kernel: Kernel | None
+) -> dict[str, NDArray[np.floating[Any]]]:
+    if parameters.config.kind == "lstm-nade":
+        v = np.concatenate(pieces).astype(np.float32)
+        return {"v": v, "log_p": log_probabilities(parameters, pieces, kernel)}
+    c = conditionals(parameters, pieces, kernel)
+    return {"v": c.v.astype(np.float32), "W": c.W, "bv_t": c.bv, "bh_t": c.bh}
 
 
 def _bytes_of(path: Path) -> bytes:

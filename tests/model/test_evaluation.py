@@ -6,10 +6,11 @@ import pytest
 from model.config import ModelConfig
 from model.corpus import PackedRolls
 from model.errors import CorpusError, Stopped
-from model.evaluation import EvaluationConfig, evaluate, match
+from model.evaluation import EvaluationConfig, evaluate
 from model.kernel import Kernel
 from model.likelihood import Annealing
 from model.parameters import Parameters, shapes
+from model.scoring import match
 from tests.pieces import piece
 
 CONFIG = ModelConfig(n_hidden=6, n_hidden_recurrent=5)
