@@ -33,7 +33,6 @@ from model.networks import new_network
 from model.parameters import Parameters
 from model.training import TrainingState, initial_state, keeping, train
 
-
 TEMPI = {"nottingham": 240.0, "piano-midi": 240.0, "musedata": 240.0, "jsb-chorales": 100.0}
 """Frames a minute of the pieces that a model makes: a frame is an eighth note, a chorale's a quarter."""
 

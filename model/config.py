@@ -128,6 +128,8 @@ class TrainingConfig:
     """Share of the pitch-tied layer's channels that a frame goes without in training."""
     state_dropout: float = 0.0
     """Share of the recurrent units that a frame's biases do not see in training; of a gated recurrence."""
+    slips: float = 0.0
+    """Share of the notes that a gated recurrence and its memory hear wrong in training (model/slips.py)."""
     clip_norm: float | None = None
     """Longest gradient; longer ones are shortened. Here and below, 0 is None."""
     transpose: int = 0

@@ -29,6 +29,7 @@ from model.parameters import Array
 from model.pianoroll import Roll
 from model.rbm import contrastive_divergence, gibbs_chain, pseudo_log_likelihood
 from model.rbm_pretraining import pretrain_rbm
+from model.slips import with_slips
 from model.task import beginnings, rough_log_likelihood, set_key_frequencies
 from model.training_set import Excerpt, TrainingSet
 
@@ -62,8 +63,8 @@ class GatedTask:
     @contextmanager
     def gradients(self, training: TrainingSet) -> Iterator[Gradients]:
         """See `model.task.Task`."""
-        heard = _Heard(training, self._kernel)
-        yield lambda batch, position: self._compute(heard(batch), position)
+        heard = _Heard(training, self._kernel, self._config)
+        yield lambda batch, position: self._compute(heard(batch, position.epoch), position)
 
     def measure(self, rolls: PackedRolls, epoch: int) -> dict[str, float]:  # noqa: ARG002 (the same in all epochs)
         """See `model.task.Task`: the updates have all that there is."""
@@ -122,26 +123,31 @@ def _named(state: State) -> dict[str, Tensor]:
     return dict(zip(("u", "c"), state, strict=True))
 
 
+_Piece = tuple[Array, Array, Roll]
+"""Contexts of all frames of a piece, planes and scalars, and its frames."""
+
+
 class _Heard:
     """The frames of batches with what came before them in their pieces."""
 
-    def __init__(self, training: TrainingSet, kernel: Kernel | None) -> None:
+    def __init__(self, training: TrainingSet, kernel: Kernel | None, config: TrainingConfig) -> None:
         self._training = training
         self._kernel = kernel
-        self._pieces: dict[Excerpt, tuple[Array, Array, Roll]] = {}
+        self._config = config
+        self._epoch = 0
+        self._pieces: dict[Excerpt, _Piece] = {}
 
-    def __call__(self, batch: Batch) -> tuple[Contexts, Tensor]:
+    def __call__(self, batch: Batch, epoch: int) -> tuple[Contexts, Tensor]:
         """Contexts of the sequences side by side, and their frames (T, B, n_visible)."""
-        known, self._pieces = self._pieces, {}  # only what the next batch may go on with is kept
+        known = self._pieces if epoch == self._epoch else {}
+        self._epoch, self._pieces = epoch, {}  # only what the next batch may go on with is kept
         rows = [[self._excerpt(excerpt, known) for excerpt in sequence] for sequence in batch]
         joined = [[np.concatenate(parts) for parts in zip(*row, strict=True)] for row in rows]
         planes, scalars, going_on, v = (np.stack(parts, axis=1) for parts in zip(*joined, strict=True))
         tensors = (torch.from_numpy(array) for array in (planes, scalars, going_on))
         return Contexts(*tensors), torch.from_numpy(v).float()
 
-    def _excerpt(
-        self, excerpt: Excerpt, known: dict[Excerpt, tuple[Array, Array, Roll]]
-    ) -> tuple[Array, Array, Array, Roll]:
+    def _excerpt(self, excerpt: Excerpt, known: dict[Excerpt, _Piece]) -> tuple[Array, Array, Array, Roll]:
         whole = Excerpt(excerpt.piece, 0, int(self._training.lengths[excerpt.piece]), excerpt.semitones)
         found = known.get(whole) or self._pieces.get(whole) or self._remembered(whole)
         self._pieces[whole] = found
@@ -152,7 +158,9 @@ class _Heard:
             going_on[0] = 0
         return planes, scalars, going_on, roll
 
-    def _remembered(self, whole: Excerpt) -> tuple[Array, Array, Roll]:
-        roll = self._training.frames(whole)
-        found = contexts(roll) if self._kernel is None else compiled_contexts(self._kernel, roll)
-        return *found, roll
+    def _remembered(self, whole: Excerpt) -> _Piece:
+        roll = heard = self._training.frames(whole)
+        if self._config.slips:
+            random = np.random.default_rng((self._config.seed, self._epoch, 4, whole.piece))
+            heard = with_slips(roll, self._config.slips, random)
+        return *(contexts(heard) if self._kernel is None else compiled_contexts(self._kernel, heard)), roll

@@ -44,6 +44,9 @@ class RecipeOptions(BaseModel):
     state_dropout: float | None = Field(
         None, ge=0, le=0.9, description="share of a gated recurrence's units that a frame goes without in training"
     )
+    slips: float | None = Field(
+        None, ge=0, le=0.9, description="share of the notes that a model with a memory hears wrong in training"
+    )
     transposed: float | None = Field(
         None, ge=0, le=1, description="share of the pieces that are moved in an epoch, by `transpose` at most"
     )

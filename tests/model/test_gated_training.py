@@ -21,7 +21,7 @@ CONFIG = ModelConfig(
 )
 TRAINING = TrainingConfig(
     epochs=3, lr=0.01, batch_size=10, n_parallel=3, gibbs_steps=3, optimizer="adam", schedule="cosine", average=0.9,
-    input_dropout=0.1, channel_dropout=0.1, state_dropout=0.1, rbm_pretraining=3, clip_norm=5.0, transpose=2,
+    input_dropout=0.1, channel_dropout=0.1, state_dropout=0.1, rbm_pretraining=3, clip_norm=5.0, transpose=2, slips=0.1,
     validation=0.2,
 )  # fmt: skip
 KINDS = ["lstm-nade", "lstm-rbm"]
