@@ -31,7 +31,7 @@ from bench.device_work import Work
 from bench.report import Row, table, write
 from model.cuda.accelerator import accelerator
 from model.device import usable_gpus
-from model.kernel import best
+from model.kernel import best, kernels
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 480.0
@@ -92,7 +92,7 @@ def build() -> str:
         subprocess.run([*command, "-o", str(target)], cwd=ROOT, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         return f"without the C kernel: {error}"
-    best.cache_clear()
+    kernels.cache_clear()
     return f"the C kernel was built: {found.name if (found := best()) else 'and does not load'}"
 
 
