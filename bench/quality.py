@@ -1,6 +1,6 @@
 """The rows of docs/quality.md: a model trained on one of the four benchmark sets and measured on its validation split.
 
-python -m bench.quality DATA SET RECIPE [--model '{…}'] [--training '{…}'] [--save FOLDER] [--frames 1000]
+python -m bench.quality DATA SET RECIPE [--model '{…}'] [--training '{…}'] [--save FOLDER] [--without PART …]
 
 DATA is a folder with SET-train.npz and SET-valid.npz. RECIPE is one of model.config.RECIPES; `--model` and `--training`
 change its settings. One line of JSON says what was trained, for how long, and how well it predicts: by NADE the exact
@@ -29,12 +29,25 @@ from model.corpus import PackedRolls, statistics
 from model.curve import curve_png
 from model.kernel import best
 from model.likelihood import Annealing, annealer, log_likelihood
+from model.memory import SPANS
+from model.network import Network
 from model.networks import new_network
 from model.parameters import Parameters
 from model.training import TrainingState, initial_state, keeping, train
 
 TEMPI = {"nottingham": 240.0, "piano-midi": 240.0, "musedata": 240.0, "jsb-chorales": 100.0}
 """Frames a minute of the pieces that a model makes: a frame is an eighth note, a chorale's a quarter."""
+
+
+POINTERS, POSITION = slice(0, 2 * (len(SPANS) + 1)), slice(2 * (len(SPANS) + 1), None)
+PARTS: dict[str, list[tuple[str, Any]]] = {
+    "pointers": [("Wvu", [1, 2, 3]), ("conv", [2, 3, 4, 5]), ("Wsu", POINTERS), ("Wsg", POINTERS)],
+    "position": [("Wsu", POSITION), ("Wsg", POSITION)],
+    "traces": [("conv", [1, 6, 7, 8, 9])],
+    "tied": [("out", slice(None))],
+    "chords": [("below", slice(12, None))],
+}
+"""Parts of a memory: which rows of which parameters are theirs."""
 
 
 def read(data: Path, name: str, split: str, config: ModelConfig) -> PackedRolls:
@@ -61,6 +74,17 @@ def measure(parameters: Parameters, rolls: PackedRolls, frames: int, temperature
         "frames": len(c),
         "standard_error": round(error, 3),
     }
+
+
+def leave_out(network: Network, parts: list[str]) -> None:
+    """Keep the weights of parts of a memory at zero, which is as if they were not there."""
+    parameters = dict(network.named_parameters())
+    for part in parts:
+        for name, rows in PARTS[part]:
+            mask = torch.ones_like(parameters[name])
+            mask[rows] = 0
+            parameters[name].data *= mask
+            parameters[name].register_hook(lambda gradient, mask=mask: gradient * mask)
 
 
 def files_of(
@@ -107,6 +131,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--temperatures", type=int, default=3000)
     parser.add_argument("--chains", type=int, default=1)
+    parser.add_argument("--without", nargs="*", default=[], choices=PARTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # so that models are trained side by side
     recipe = RECIPES[arguments.recipe]
@@ -124,6 +149,7 @@ def main() -> None:
             print(f"{time.process_time() - cpu:.0f} s", state.history[-1], now, file=sys.stderr, flush=True)
 
     state = initial_state(new_network(config, training.seed), training, best())
+    leave_out(state.network, arguments.without)
     train(state, rolls, training, on_epoch=on_epoch)
     trained = {"wall_seconds": round(time.perf_counter() - began), "cpu_seconds": round(time.process_time() - cpu)}
     corpus = {"name": arguments.set, "tempo": TEMPI[arguments.set], **statistics(rolls, PIANO[0])}
@@ -134,7 +160,7 @@ def main() -> None:
         arguments.save.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             (arguments.save / name).write_bytes(data)
-    settings = {"model": arguments.model, "training": arguments.training}
+    settings = {name: getattr(arguments, name) for name in ("model", "training", "without")}
     print(json.dumps({"set": arguments.set, "recipe": arguments.recipe, **settings, **trained, **found}))
 
 

@@ -162,5 +162,5 @@ class _Heard:
         roll = heard = self._training.frames(whole)
         if self._config.slips:
             random = np.random.default_rng((self._config.seed, self._epoch, 4, whole.piece))
-            heard = with_slips(roll, self._config.slips, random)
+            heard = with_slips(roll, self._config.slips * max(0.0, float(random.uniform(-2, 2))), random)
         return *(contexts(heard) if self._kernel is None else compiled_contexts(self._kernel, heard)), roll

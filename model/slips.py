@@ -7,7 +7,9 @@ import numpy as np
 
 from model.pianoroll import Roll, runs
 
-LONGER = 16
+SLIPS = ("missing", "missing", "missing", "beside", "beside", "longer")
+"""As often as they stand here: a model that hears more notes than there are plays fewer and fewer."""
+LONGER = 4
 """Frames by which a note is held too long at most."""
 FURTHER = 2
 """Semitones by which a note is beside its pitch at most."""
@@ -19,12 +21,12 @@ def with_slips(roll: Roll, share: float, random: np.random.Generator) -> Roll:
     start, end, key = runs(roll)
     for note in np.flatnonzero(random.random(len(start)) < share).tolist():
         first, stop, column = int(start[note]), int(end[note]), int(key[note])
-        slip = random.integers(3)
-        if slip == 2:
+        slip = random.choice(SLIPS)
+        if slip == "longer":
             heard[stop : stop + int(random.integers(1, LONGER + 1)), column] = True
             continue
         heard[first:stop, column] = False
-        if slip == 1:
+        if slip == "beside":
             beside = column + int(random.choice([-1, 1])) * int(random.integers(1, FURTHER + 1))
             if 0 <= beside < roll.shape[1]:
                 heard[first:stop, beside] = True
