@@ -65,6 +65,10 @@ class TrainOptions(JobOptions, total=False):
     pretraining: float
     input_dropout: float
     transpose: int
+    channel_dropout: float
+    state_dropout: float
+    slips: float
+    transposed: float
 
 
 class EvaluateOptions(JobOptions, total=False):
