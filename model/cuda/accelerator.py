@@ -14,7 +14,7 @@ from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import CompiledSampler, Sampler, sampler
 
 KIND = "rnn-rbm"
-"""The kind of model that batches and whole updates are for; others go the plain way."""
+"""The kind of model that batches and whole updates are for; others are drawn frame by frame, key by key."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Accelerator:
     """From how many pieces at once the GPU is faster."""
 
     def sampler(self, parameters: Parameters) -> Sampler:
-        """Who samples pieces of a model: the CPU few of them, the GPU many."""
+        """Who samples pieces of a model: the CPU few of them, the GPU many; of other kinds the CPU all of them."""
         if parameters.config.kind != KIND:
-            return sampler(parameters, self.device, None)
+            return sampler(parameters, "cpu" if self.compiled else self.device, self.compiled)
         gpu = BatchSampler(parameters, self.device, self.chains)
         return SharedSampler(CompiledSampler(parameters, self.compiled), gpu, self.crossover) if self.compiled else gpu
 

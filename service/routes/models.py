@@ -206,8 +206,8 @@ async def evaluate(
     """Queue an evaluation on MIDI files or a stored corpus, best one that the model was not trained on.
 
     The job's result has, in nats a frame, `log_likelihood` by annealed importance sampling, its counterpart from the
-    other side, `log_likelihood_reverse`, and `pseudo_log_likelihood`; `accuracy`; and how the model's own pieces
-    compare with the corpus. Where the corpus has more frames than `frames` (20,000), so many of them are drawn at
+    other side, `log_likelihood_reverse`, and `pseudo_log_likelihood` (a NADE's likelihood is exact, so the first two
+    are the same and the third is null); `accuracy`; and how the model's own pieces compare with the corpus. Where the corpus has more frames than `frames` (20,000), so many of them are drawn at
     random; `standard_error` is that of the draw.
     """
     model = await run_in_threadpool(store.find_model, model_id)
