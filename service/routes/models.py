@@ -207,8 +207,9 @@ async def evaluate(
 
     The job's result has, in nats a frame, `log_likelihood` by annealed importance sampling, its counterpart from the
     other side, `log_likelihood_reverse`, and `pseudo_log_likelihood` (a NADE's likelihood is exact, so the first two
-    are the same and the third is null); `accuracy`; and how the model's own pieces compare with the corpus. Where the corpus has more frames than `frames` (20,000), so many of them are drawn at
-    random; `standard_error` is that of the draw.
+    are the same and the third is null); `accuracy`; and how the model's own pieces compare with the corpus. Where the
+    corpus has more frames than `frames` (20,000), so many of them are drawn at random; `standard_error` is that of the
+    draw.
     """
     model = await run_in_threadpool(store.find_model, model_id)
     said, corpus = await read_corpus_job(request, EvaluateParams, EvaluateRequest, settings, store, bounded)

@@ -17,6 +17,7 @@ from model.generation import PlainSampler
 from model.kernel import best
 from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import Sampler
+from tests.model.test_gated import SMALL, network_of
 
 SEEDS = [*range(17), 2**53 - 1]
 
@@ -165,3 +166,10 @@ def test_an_accelerator_shares_pieces_with_the_compiled_kernel_where_there_is_on
         assert shared.generate(3, [1]).shape == (1, 3, 3)
         assert shared.kernel == kernel.name
     assert accelerator("cpu", kernel, plain=True, samples=False).compiled is None
+
+
+@pytest.mark.skipif(best() is None, reason="there is no compiled kernel here")
+def test_an_accelerator_leaves_models_with_a_gated_recurrence_to_the_cpu() -> None:
+    sampler = Accelerator("cuda", PlainChains(), best()).sampler(network_of(SMALL).to_parameters())
+    assert sampler.device == "cpu"
+    assert sampler.generate(3, [1]).shape == (1, 3, 6)
