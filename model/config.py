@@ -129,7 +129,7 @@ class TrainingConfig:
     state_dropout: float = 0.0
     """Share of the recurrent units that a frame's biases do not see in training; of a gated recurrence."""
     slips: float = 0.0
-    """Share of the notes that a gated recurrence and its memory hear wrong in training (model/slips.py)."""
+    """Share of the frames that a gated recurrence and its memory hear as the model plays them (model/slips.py)."""
     clip_norm: float | None = None
     """Longest gradient; longer ones are shortened. Here and below, 0 is None."""
     transpose: int = 0

@@ -17,21 +17,28 @@ from model.batches import Batch, streams
 from model.conditionals import conditionals, log_probabilities
 from model.config import TrainingConfig
 from model.corpus import PackedRolls
+from model.drawing import BEST_START, BEST_STEPS
 from model.errors import ConfigError
 from model.gated import Contexts, Dropout, GatedNetwork
+from model.gated_generation import PlainPieces
+from model.gated_sampler import PieceMaker
 from model.gradients import Gradients, Position
-from model.kernel import Kernel, stream_of
+from model.kernel import STARTS, Drawing, Kernel, stream_of
+from model.kernel.gated import GatedPieces
 from model.kernel.gated import contexts as compiled_contexts
 from model.lstm import State
 from model.memory import contexts
 from model.nade import nade_logits
-from model.parameters import Array
+from model.parameters import Array, Parameters
 from model.pianoroll import Roll
 from model.rbm import contrastive_divergence, gibbs_chain, pseudo_log_likelihood
 from model.rbm_pretraining import pretrain_rbm
 from model.slips import with_slips
 from model.task import beginnings, rough_log_likelihood, set_key_frequencies
 from model.training_set import Excerpt, TrainingSet
+
+PLAYER = "player."
+"""Before the names of the parameters, of the epoch's beginning, that play along in it."""
 
 
 class GatedTask:
@@ -46,7 +53,7 @@ class GatedTask:
         self._config = config
         if config.pretraining:
             raise ConfigError("the recurrence of an lstm is not trained alone at first: pretraining is 0")
-        self.carried = _named(network.initial_state(config.n_parallel))
+        self.carried = self._at_the_beginning()
 
     def prepare(self, training: TrainingSet, should_stop: Callable[[], bool]) -> bool:
         """See `model.task.Task`."""
@@ -64,7 +71,28 @@ class GatedTask:
     def gradients(self, training: TrainingSet) -> Iterator[Gradients]:
         """See `model.task.Task`."""
         heard = _Heard(training, self._kernel, self._config)
-        yield lambda batch, position: self._compute(heard(batch, position.epoch), position)
+        begun = -1
+
+        def compute(batch: Batch, position: Position) -> tuple[float, float]:
+            nonlocal begun
+            if position.update == 0:
+                self.carried = self._at_the_beginning()
+            if position.epoch != begun:
+                begun = position.epoch
+                heard.begin(begun, self._player() if self._config.slips and begun else None)
+            return self._compute(heard(batch), position)
+
+        yield compute
+
+    def _at_the_beginning(self) -> dict[str, Tensor]:
+        """Of an epoch: no state, and the parameters that play along in it."""
+        played = self._network.named_parameters() if self._config.slips else ()
+        copies = {PLAYER + name: value.detach().clone() for name, value in played}
+        return copies | _named(self._network.initial_state(self._config.n_parallel))
+
+    def _player(self) -> Parameters:
+        arrays = {name: self.carried[PLAYER + name].cpu().numpy() for name, _ in self._network.named_parameters()}
+        return Parameters(self._network.config, arrays)
 
     def measure(self, rolls: PackedRolls, epoch: int) -> dict[str, float]:  # noqa: ARG002 (the same in all epochs)
         """See `model.task.Task`: the updates have all that there is."""
@@ -84,17 +112,13 @@ class GatedTask:
         shares = Dropout(config.input_dropout, config.channel_dropout, config.state_dropout)
         device = network.W.device
         context, v = Contexts(*(part.to(device) for part in context)), v.to(device)
-        bv, bh, last = network.biases_of(context, v, self._state(position), self._kernel, shares, self._generator)
-        self.carried = _named(last)
+        state = self.carried["u"], self.carried["c"]
+        bv, bh, last = network.biases_of(context, v, state, self._kernel, shares, self._generator)
+        self.carried |= _named(last)
         cost, monitor = self._cost(v.flatten(0, 1), bv.flatten(0, 1), bh.flatten(0, 1), position)
         network.zero_grad()
         cost.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         return cost.item(), monitor
-
-    def _state(self, position: Position) -> State:
-        if position.update:
-            return self.carried["u"], self.carried["c"]
-        return self._network.initial_state(self._config.n_parallel)
 
     def _cost(self, v: Tensor, bv: Tensor, bh: Tensor, position: Position) -> tuple[Tensor, float]:
         """Cost and monitor of frames v (N, n_visible): the log-likelihood, or the tutorial's."""
@@ -134,13 +158,19 @@ class _Heard:
         self._training = training
         self._kernel = kernel
         self._config = config
-        self._epoch = 0
+        self._epoch = -1
+        self._maker: PieceMaker | None = None
         self._pieces: dict[Excerpt, _Piece] = {}
 
-    def __call__(self, batch: Batch, epoch: int) -> tuple[Contexts, Tensor]:
+    def begin(self, epoch: int, player: Parameters | None) -> None:
+        """Another epoch, or where one goes on, in which `player` draws some of the frames; None: they are real."""
+        self._epoch, self._pieces, self._maker = epoch, {}, None
+        if player is not None:
+            self._maker = GatedPieces(player, self._kernel) if self._kernel else PlainPieces(player, "cpu")
+
+    def __call__(self, batch: Batch) -> tuple[Contexts, Tensor]:
         """Contexts of the sequences side by side, and their frames (T, B, n_visible)."""
-        known = self._pieces if epoch == self._epoch else {}
-        self._epoch, self._pieces = epoch, {}  # only what the next batch may go on with is kept
+        known, self._pieces = self._pieces, {}  # only what the next batch may go on with is kept
         rows = [[self._excerpt(excerpt, known) for excerpt in sequence] for sequence in batch]
         joined = [[np.concatenate(parts) for parts in zip(*row, strict=True)] for row in rows]
         planes, scalars, going_on, v = (np.stack(parts, axis=1) for parts in zip(*joined, strict=True))
@@ -159,8 +189,15 @@ class _Heard:
         return planes, scalars, going_on, roll
 
     def _remembered(self, whole: Excerpt) -> _Piece:
-        roll = heard = self._training.frames(whole)
-        if self._config.slips:
-            random = np.random.default_rng((self._config.seed, self._epoch, 4, whole.piece))
-            heard = with_slips(roll, self._config.slips * max(0.0, float(random.uniform(-2, 2))), random)
+        roll = self._training.frames(whole)
+        heard = self._played_along(self._maker, roll, whole.piece) if self._maker else roll
         return *(contexts(heard) if self._kernel is None else compiled_contexts(self._kernel, heard)), roll
+
+    def _played_along(self, maker: PieceMaker, roll: Roll, piece: int) -> Roll:
+        """With slips in half of the pieces, in each another share of the frames."""
+        random = np.random.default_rng((self._config.seed, self._epoch, 4, piece))
+        share = self._config.slips * max(0.0, float(random.uniform(-2, 2)))
+        if not share:
+            return roll
+        drawing = Drawing(1.0, BEST_STEPS, STARTS[BEST_START])
+        return with_slips(roll, min(share, 0.9), maker, drawing, random)

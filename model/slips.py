@@ -1,33 +1,30 @@
-"""Wrong notes in what a model hears in training, so that it finds its way back from those that it will play itself.
+"""What a model hears in training where it has played along itself, so that it finds its way back from its own slips.
 
-A model that has heard nothing but real pieces copies its own slips: a note that was held once too often is held on.
+A model that has heard nothing but real pieces copies the slips that it makes when it plays alone, and drifts away from
+anything it knows. So in some stretches of a piece it hears the frames that it draws itself, after what it heard until
+there, and learns to predict the real ones (scheduled sampling, Bengio et al. 2015, by stretches).
 """
 
 import numpy as np
 
-from model.pianoroll import Roll, runs
+from model.gated_sampler import PieceMaker
+from model.kernel import Drawing
+from model.pianoroll import Roll
 
-SLIPS = ("missing", "missing", "missing", "beside", "beside", "longer")
-"""As often as they stand here: a model that hears more notes than there are plays fewer and fewer."""
-LONGER = 4
-"""Frames by which a note is held too long at most."""
-FURTHER = 2
-"""Semitones by which a note is beside its pitch at most."""
+STRETCH = 4
+"""Frames that it draws one after another, on average."""
 
 
-def with_slips(roll: Roll, share: float, random: np.random.Generator) -> Roll:
-    """A copy of a piece (frames, n_visible) with a share of the notes missing, beside their pitch, or too long."""
+def with_slips(roll: Roll, share: float, maker: PieceMaker, drawing: Drawing, random: np.random.Generator) -> Roll:
+    """A copy of a piece (frames, n_visible) in which about that share of the frames are drawn by the model."""
     heard = roll.copy()
-    start, end, key = runs(roll)
-    for note in np.flatnonzero(random.random(len(start)) < share).tolist():
-        first, stop, column = int(start[note]), int(end[note]), int(key[note])
-        slip = random.choice(SLIPS)
-        if slip == "longer":
-            heard[stop : stop + int(random.integers(1, LONGER + 1)), column] = True
-            continue
-        heard[first:stop, column] = False
-        if slip == "beside":
-            beside = column + int(random.choice([-1, 1])) * int(random.integers(1, FURTHER + 1))
-            if 0 <= beside < roll.shape[1]:
-                heard[first:stop, beside] = True
+    seed = random.integers(2**63, size=1, dtype=np.uint64)
+    piece = maker.begin(1, len(roll))
+    t = 0
+    while t < len(roll):
+        real = min(t + int(random.geometric(min(share / (STRETCH * (1 - share)), 1.0))), len(roll))
+        maker.hear(piece, len(roll), roll[t:real])
+        t = min(real + int(random.geometric(1 / STRETCH)), len(roll))
+        if t > real:
+            heard[real:t] = maker.generate(piece, len(roll), drawing, seed, real, t)[0][0]
     return heard

@@ -45,7 +45,7 @@ class RecipeOptions(BaseModel):
         None, ge=0, le=0.9, description="share of a gated recurrence's units that a frame goes without in training"
     )
     slips: float | None = Field(
-        None, ge=0, le=0.9, description="share of the notes that a model with a memory hears wrong in training"
+        None, ge=0, le=0.9, description="share of the frames that a model with a memory plays itself in training"
     )
     transposed: float | None = Field(
         None, ge=0, le=1, description="share of the pieces that are moved in an epoch, by `transpose` at most"
