@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load, save
 
+from model.artefact import to_bytes
+from model.config import ModelConfig
+from model.parameters import Parameters, shapes
 from tests.e2e.conftest import Server
 from tests.pieces import midi_file
 
@@ -250,6 +253,24 @@ def test_a_model_is_evaluated_on_files_and_on_a_stored_corpus(server: Server, mo
     again = server.http.post("/models/parent/evaluate", json={"corpus": corpus, **QUICK, "frames": 10})
     result = server.wait_for_job(again.json()["id"])["result"]
     assert (result["corpus"], result["frames"], result["frames_scored"]) == (corpus, 64, 10)
+
+
+@pytest.mark.parametrize("kind", ["lstm-rbm", "lstm-nade"])
+def test_a_model_that_remembers_the_piece_does_what_others_do(server: Server, kind: Any) -> None:
+    """As halves in its file, which comes back as it was."""
+    config, random = ModelConfig(kind, 6, 5, dt=None, steps_per_beat=2, n_channels=16), np.random.default_rng(0)
+    arrays = {name: random.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes(config).items()}
+    weights = to_bytes(Parameters(config, arrays), half=True)
+    assert bring(server, weights, name=kind).json()["config"] == config.to_dict()
+    assert server.http.get(f"/models/{kind}/download").content == weights
+    said = {"model": kind, "length": 8, "seed": 1}
+    one, again = (server.http.post("/generate", json=said, headers={"Accept": "application/json"}) for _ in "ab")
+    assert one.json()["frames"] == again.json()["frames"]
+    assert (one.json()["sampler"], one.json()["log_likelihood"] < 0) == ("best", True)
+    evaluation = server.http.post(f"/models/{kind}/evaluate", files=uploads(1), data={"config": json.dumps(QUICK)})
+    result = server.wait_for_job(evaluation.json()["id"])["result"]
+    assert result["log_likelihood"] < 0
+    assert (result["pseudo_log_likelihood"] is None) == (kind == "lstm-nade")
 
 
 def test_an_evaluation_that_cannot_be_is_refused(server: Server, model: dict[str, Any]) -> None:
