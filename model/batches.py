@@ -7,6 +7,11 @@ import numpy as np
 from model.config import TrainingConfig
 from model.training_set import Excerpt, TrainingSet
 
+PHRASE = 48
+"""Frames: whoever begins a multiple of them later is at the same place in all periods of model.memory."""
+SHORTEST, LONGEST = 2, 5
+"""Phrases of the parts that a piece is cut into."""
+
 Batch = list[list[Excerpt]]
 """What an update takes: several sequences side by side, each of them one excerpt or several, one after another."""
 
@@ -40,34 +45,46 @@ def streams(training: TrainingSet, config: TrainingConfig, epoch: int) -> list[B
     The pieces are dealt so that the sequences are of nearly equal length; who comes to an end early begins again.
     """
     order = np.random.default_rng((config.seed, epoch))
-    semitones = training.transpositions(config, epoch).tolist()
-    lengths = training.lengths.tolist()
-    dealt: list[list[int]] = [[] for _ in range(config.n_parallel)]
+    parts = _parts(training, config, epoch)
+    parts = [parts[i] for i in order.permutation(len(parts)).tolist()]
+    dealt: list[list[Excerpt]] = [[] for _ in range(config.n_parallel)]
     sums = np.zeros(config.n_parallel, np.int64)
-    pieces = [piece for piece in order.permutation(len(lengths)).tolist() if lengths[piece]]
-    for piece in pieces:
+    for part in parts:
         shortest = int(sums.argmin())
-        dealt[shortest].append(piece)
-        sums[shortest] += lengths[piece]
+        dealt[shortest].append(part)
+        sums[shortest] += part.stop - part.start
     n_updates = max(-(-int(sums.max()) // config.batch_size), config.min_updates)
-    sequences = [_cut(own or pieces, lengths, semitones, config.batch_size, n_updates) for own in dealt]
+    sequences = [_cut(own or parts, config.batch_size, n_updates) for own in dealt]
     return [list(batch) for batch in zip(*sequences, strict=True)]
 
 
-def _cut(pieces: list[int], lengths: list[int], semitones: list[int], size: int, n: int) -> list[list[Excerpt]]:
-    """The first `n` times `size` frames of some pieces, repeated one after another."""
+def _parts(training: TrainingSet, config: TrainingConfig, epoch: int) -> list[Excerpt]:
+    """All pieces, some of them in several parts."""
+    random = np.random.default_rng((config.seed, epoch, 5))
+    semitones = training.transpositions(config, epoch).tolist()
+    parts = []
+    for piece, length in enumerate(training.lengths.tolist()):
+        is_cut = random.random() < config.split
+        size = PHRASE * int(random.integers(SHORTEST, LONGEST + 1)) if is_cut else max(length, 1)
+        for begin in range(0, length, size):
+            parts.append(Excerpt(piece, begin, min(begin + size, length), semitones[piece], begin))
+    return parts
+
+
+def _cut(parts: list[Excerpt], size: int, n: int) -> list[list[Excerpt]]:
+    """The first `n` times `size` frames of some parts, repeated one after another."""
     rows: list[list[Excerpt]] = [[]]
     room = size
-    for piece in cycle(pieces):
-        start = 0
-        while start < lengths[piece]:
+    for part in cycle(parts):
+        start = part.start
+        while start < part.stop:
             if not room:
                 if len(rows) == n:
                     return rows
                 rows.append([])
                 room = size
-            stop = min(start + room, lengths[piece])
-            rows[-1].append(Excerpt(piece, start, stop, semitones[piece]))
+            stop = min(start + room, part.stop)
+            rows[-1].append(part._replace(start=start, stop=stop))
             room -= stop - start
             start = stop
     return rows

@@ -178,24 +178,25 @@ class _Heard:
         return Contexts(*tensors), torch.from_numpy(v).float()
 
     def _excerpt(self, excerpt: Excerpt, known: dict[Excerpt, _Piece]) -> tuple[Array, Array, Array, Roll]:
-        whole = Excerpt(excerpt.piece, 0, int(self._training.lengths[excerpt.piece]), excerpt.semitones)
+        end = int(self._training.lengths[excerpt.piece])
+        whole = excerpt._replace(start=excerpt.begin, stop=end)
         found = known.get(whole) or self._pieces.get(whole) or self._remembered(whole)
         self._pieces[whole] = found
-        frames = slice(excerpt.start, excerpt.stop)
+        frames = slice(excerpt.start - excerpt.begin, excerpt.stop - excerpt.begin)
         planes, scalars, roll = found[0][frames], found[1][frames], found[2][frames]
         going_on = np.ones((len(roll), 1), np.float32)
-        if excerpt.start == 0:
+        if excerpt.start == excerpt.begin:
             going_on[0] = 0
         return planes, scalars, going_on, roll
 
     def _remembered(self, whole: Excerpt) -> _Piece:
         roll = self._training.frames(whole)
-        heard = self._played_along(self._maker, roll, whole.piece) if self._maker else roll
+        heard = self._played_along(self._maker, roll, whole) if self._maker else roll
         return *(contexts(heard) if self._kernel is None else compiled_contexts(self._kernel, heard)), roll
 
-    def _played_along(self, maker: PieceMaker, roll: Roll, piece: int) -> Roll:
+    def _played_along(self, maker: PieceMaker, roll: Roll, whole: Excerpt) -> Roll:
         """With slips in half of the pieces, in each another share of the frames."""
-        random = np.random.default_rng((self._config.seed, self._epoch, 4, piece))
+        random = np.random.default_rng((self._config.seed, self._epoch, 4, whole.piece, whole.begin))
         share = self._config.slips * max(0.0, float(random.uniform(-2, 2)))
         if not share:
             return roll

@@ -21,6 +21,8 @@ class Excerpt(NamedTuple):
     start: int
     stop: int
     semitones: int = 0
+    begin: int = 0
+    """Frame at which what is heard begins: as if the piece did."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class TrainingSet:
         parts = [self._frames(*excerpt) for excerpt in excerpts]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _frames(self, piece: int, start: int, stop: int, semitones: int) -> Roll:
+    def _frames(self, piece: int, start: int, stop: int, semitones: int, begin: int) -> Roll:  # noqa: ARG002
         roll = self.rolls.frames(int(self.pieces[piece]), start, stop)
         return np.roll(roll, semitones, axis=1) if semitones else roll
 

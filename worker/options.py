@@ -47,6 +47,9 @@ class RecipeOptions(BaseModel):
     slips: float | None = Field(
         None, ge=0, le=0.9, description="share of the frames that a model with a memory plays itself in training"
     )
+    split: float | None = Field(
+        None, ge=0, le=1, description="share of the pieces that are cut into several, for a gated recurrence"
+    )
     transposed: float | None = Field(
         None, ge=0, le=1, description="share of the pieces that are moved in an epoch, by `transpose` at most"
     )
