@@ -29,7 +29,7 @@ from model.corpus import PackedRolls, statistics
 from model.curve import curve_png
 from model.kernel import best
 from model.likelihood import Annealing, annealer, log_likelihood
-from model.memory import SPANS
+from model.memory import MOVED, SPANS
 from model.network import Network
 from model.networks import new_network
 from model.parameters import Parameters
@@ -39,10 +39,11 @@ TEMPI = {"nottingham": 240.0, "piano-midi": 240.0, "musedata": 240.0, "jsb-chora
 """Frames a minute of the pieces that a model makes: a frame is an eighth note, a chorale's a quarter."""
 
 
-POINTERS, POSITION = slice(0, 2 * (len(SPANS) + 1)), slice(2 * (len(SPANS) + 1), None)
+POINTERS, POSITION = slice(0, 2 * (len(SPANS) + 1)), slice(2 * (len(SPANS) + 1), MOVED)
 PARTS: dict[str, list[tuple[str, Any]]] = {
     "pointers": [("Wvu", [1, 2, 3]), ("conv", [2, 3, 4, 5]), ("Wsu", POINTERS), ("Wsg", POINTERS)],
     "position": [("Wsu", POSITION), ("Wsg", POSITION)],
+    "moved": [("Wsu", [MOVED]), ("Wsg", [MOVED])],
     "traces": [("conv", [1, 6, 7, 8, 9])],
     "tied": [("out", slice(None))],
     "chords": [("below", slice(12, None))],

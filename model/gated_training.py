@@ -27,7 +27,7 @@ from model.kernel import STARTS, Drawing, Kernel, stream_of
 from model.kernel.gated import GatedPieces
 from model.kernel.gated import contexts as compiled_contexts
 from model.lstm import State
-from model.memory import contexts
+from model.memory import MOVED, contexts
 from model.nade import nade_logits
 from model.parameters import Array, Parameters
 from model.pianoroll import Roll
@@ -192,7 +192,9 @@ class _Heard:
     def _remembered(self, whole: Excerpt) -> _Piece:
         roll = self._training.frames(whole)
         heard = self._played_along(self._maker, roll, whole) if self._maker else roll
-        return *(contexts(heard) if self._kernel is None else compiled_contexts(self._kernel, heard)), roll
+        planes, scalars = contexts(heard) if self._kernel is None else compiled_contexts(self._kernel, heard)
+        scalars[:, MOVED] = whole.semitones != 0
+        return planes, scalars, roll
 
     def _played_along(self, maker: PieceMaker, roll: Roll, whole: Excerpt) -> Roll:
         """With slips in half of the pieces, in each another share of the frames."""

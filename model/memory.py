@@ -18,7 +18,7 @@ For each key, in planes (the frame that is predicted is t + 1):
 9       plane 7 summed over octaves
 
 and for the frame as a whole, which counts beside the planes: which span the two largest agreements lie in, and the
-position t + 1 modulo `PERIODS`.
+position t + 1 modulo `PERIODS`, whether nothing was heard yet, and `MOVED`.
 """
 
 import numpy as np
@@ -39,7 +39,9 @@ BELOW = 48
 N_PLANES = 10
 HEARD = (0, 2, 3, 4)
 """Planes that the recurrence takes; the pitch-tied layer takes all."""
-N_SCALARS = 2 * (len(SPANS) + 1) + sum(PERIODS) + 1
+N_SCALARS = 2 * (len(SPANS) + 1) + sum(PERIODS) + 2
+MOVED = N_SCALARS - 1
+"""The number that says in training that a piece was moved to another key, so that only its own counts as its key."""
 
 Array = NDArray[np.float32]
 

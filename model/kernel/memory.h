@@ -8,7 +8,7 @@
 #include "lanes.h"
 
 enum { KEY_WORDS = 2, FAR = 12, REMEMBERED = 4096, N_DECAYS = 3, N_PLANES = 10, N_SPANS = 8, N_PERIODS = 7, OCTAVE = 12,
-       N_SCALARS = 2 * N_SPANS + 51 + 1 };
+       N_SCALARS = 2 * N_SPANS + 51 + 2 }; /* the last is for training: model/memory.py */
 
 static const float SPANS[N_SPANS - 1] = {0.25f, 0.75f, 1.5f, 2.5f, 4.5f, 8.5f, 16.5f};
 static const int PERIODS[N_PERIODS] = {2, 3, 4, 6, 8, 12, 16};
