@@ -1,57 +1,95 @@
-"""What a model samples against a folder of real pieces: the figures of a model card.
+"""What a model samples against real pieces: the figures of a model card.
 
-python -m bench.samples MODEL.safetensors FOLDER [--pieces 20]
+python -m bench.samples MODEL.safetensors PIECES [--pieces 100] [--starts]
 
-First the monitor on the folder with chains of several lengths and starts: a chain that mixes scores the same from
-zeros after 25 steps as after 2,500. Then free-running pieces of 200 frames beside the folder's own.
+PIECES is a folder of MIDI files, or an .npz of benchmark rolls. Of an RNN-RBM first the monitor with chains of several
+lengths and starts: a chain that mixes scores the same from zeros after 25 steps as after 2,500. Then pieces that are
+drawn freely, as long as the real ones are in the middle, beside the real ones cut to that length. `--starts` draws with
+other starts and lengths of the Gibbs chains too, where there are chains.
 """
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from model.artefact import from_bytes
-from model.corpus import read_rolls
+from model.benchmark_rolls import read_benchmark_rolls
+from model.config import ModelConfig
+from model.corpus import PackedRolls, read_rolls
+from model.drawing import BEST_START, BEST_STEPS, Start
+from model.gated_sampler import GatedSampler
 from model.kernel import best
+from model.parameters import Parameters
 from model.pianoroll import Roll
 from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import sampler
+from model.statistics import describe
 from model.task import probe
 
-LENGTH = 200
+LONGEST = 200
+HEADER = "notes a frame | pitch classes | repetition (most) | held | different | scale"
 
 
-def describe(rolls: Sequence[Roll]) -> str:
-    """Notes a frame, share of frames equal to the one before, different frames a piece."""
-    notes = np.concatenate([roll.sum(axis=1) for roll in rolls])
+def read(path: Path, config: ModelConfig) -> PackedRolls:
+    """The real pieces, as the model sees them."""
+    if path.suffix == ".npz":
+        with path.open("rb") as file:
+            return read_benchmark_rolls(file, config)
+    files = sorted(path.glob("*.mid"))
+    return read_rolls(((file.name, file.read_bytes()) for file in files), config)
+
+
+def row(rolls: Sequence[Roll], real: Sequence[Roll], low: int) -> str:
+    """A line of the table: `HEADER`; pitch classes by the share of notes that would have to be others."""
+    found, expected = describe(rolls, low), describe(real, low)
+    classes = np.abs(found.distributions["pitch_class"] - expected.distributions["pitch_class"]).sum() / 2
+    most = max(describe([roll], low).means.get("repetition", 0) for roll in rolls)
     held = np.mean([(roll[1:] == roll[:-1]).all(axis=1).mean() for roll in rolls])
     different = np.mean([len(np.unique(roll, axis=0)) for roll in rolls])
-    return f"{notes.mean():6.2f} ± {notes.std():.2f} {held:8.3f} {different:10.0f}"
+    means = found.means
+    return (
+        f"{means['polyphony']:.2f} | {classes:.3f} | {means['repetition']:.3f} ({most:.2f}) | {held:.2f} | "
+        f"{different:.0f} | {means['scale_consistency']:.3f}"
+    )
 
 
-def main() -> None:
-    """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--pieces", type=int, default=20)
-    arguments = parser.parse_args()
-
-    parameters = from_bytes(arguments.model.read_bytes())
+def monitors(parameters: Parameters, rolls: PackedRolls) -> None:
+    """Print the tutorial's monitor from several starts."""
     network = RnnRbmNetwork.from_parameters(parameters)
-    files = sorted(arguments.folder.glob("*.mid"))
-    rolls = read_rolls(((file.name, file.read_bytes()) for file in files), parameters.config)
     print(f"monitor, chains from the data, 15 steps: {probe(network, rolls, 'data', 15, best()):.2f}")
     for k in (25, 250, 2500):
         print(f"monitor, chains from zeros, {k} steps: {probe(network, rolls, 'zeros', k, best()):.2f}")
 
-    print("                        notes a frame     held  different")
-    print(f"the folder             {describe([roll[:LENGTH] for roll in rolls if len(roll) >= LENGTH])}")
-    for temperature in (1.0, 0.9, 0.8):
-        made = sampler(parameters, "cpu", best()).generate(LENGTH, range(arguments.pieces), temperature=temperature)
-        print(f"temperature {temperature:g}, 25 steps {describe(made)}", flush=True)
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("real", type=Path)
+    parser.add_argument("--pieces", type=int, default=100)
+    parser.add_argument("--starts", action="store_true")
+    arguments = parser.parse_args()
+    parameters = from_bytes(arguments.model.read_bytes())
+    config, low = parameters.config, parameters.config.pitch_range[0]
+    rolls = read(arguments.real, config)
+    if config.kind == "rnn-rbm":
+        monitors(parameters, rolls)
+    length = min(int(np.median(rolls.lengths)), LONGEST)
+    real = [rolls.frames(piece, 0, length) for piece in range(len(rolls))]
+    print(f"{length} frames | {HEADER}\nreal | {row(real, real, low)}")
+    ways: list[tuple[Start, int]] = [(BEST_START, BEST_STEPS)]
+    if arguments.starts and config.kind == "lstm-rbm":
+        ways = [(start, steps) for start in ("zeros", "last", "pointed") for steps in (25, 100, 250)]
+    for start, steps in ways:
+        for temperature in (1.0,) if arguments.starts else (1.0, 0.9):
+            drawer = sampler(parameters, "cpu", best())
+            if isinstance(drawer, GatedSampler):
+                drawer = replace(drawer, start=start)
+            made = drawer.generate(length, range(arguments.pieces), gibbs_steps=steps, temperature=temperature)
+            print(f"{start}, {steps} steps, temperature {temperature:g} | {row(list(made), real, low)}", flush=True)
 
 
 if __name__ == "__main__":
