@@ -13,7 +13,7 @@ Start = Literal["zeros", "last", "pointed"]
 
 TUTORIAL_STEPS = 25
 BEST_START: Start = "pointed"
-BEST_STEPS = 25
+BEST_STEPS = 100
 """Where and how long a chain of an `lstm-rbm` is."""
 
 
