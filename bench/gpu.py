@@ -4,7 +4,7 @@
     python -m bench.gpu --device cpu --small the same in miniature, without a GPU: that it runs, no more
 
 1. The C kernel is built where it is missing, with the flags of pyproject.toml.
-2. The model's tests run on the GPU, where pytest is there; those whose modules need more than is there are named.
+2. The model's tests run, those on the GPU first, where pytest is there; those that need more than is there are named.
 3. Ceilings (GEMM, random numbers, copy), chains, updates beside the roofline, pieces, likelihoods; then a table, and
    bench/results/gpu.json. A part for which no time is left says so.
 """
@@ -13,12 +13,15 @@ import argparse
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +31,7 @@ import torch
 from bench import device_limits, device_work
 from bench.contest import Contest
 from bench.device_work import Work
+from bench.needs import missing, missing_by_test
 from bench.report import Row, table, write
 from model.cuda.accelerator import accelerator
 from model.device import usable_gpus
@@ -37,9 +41,15 @@ ROOT = Path(__file__).parents[1]
 SECONDS = 480.0
 CHECK_SECONDS = 200.0
 TESTS = (
-    "fused_chain", "whole_updates", "batch_sampler", "training_on_gpus", "rbm", "rnn_rbm", "training", "generation",
-    "infilling", "likelihood", "evaluation", "device", "kernel",
+    "fused_chain", "whole_updates", "batch_sampler", "training_on_gpus", "annealing_room", "device", "rbm", "rnn_rbm",
+    "training", "gated_training", "gated", "gated_generation", "gated_evaluation", "likelihood", "generation",
+    "infilling", "evaluation", "kernel",
 )  # fmt: skip
+"""Of tests/model, what is computed on a device and with what; the first to be known stand first."""
+SMALL_TESTS = ("fused_chain", "whole_updates", "training_on_gpus", "annealing_room", "device", "rbm", "rnn_rbm")
+FIRST = "cuda or fused_chain"
+"""The tests that run on the GPU, as pytest is told; the others run in what is left of the time."""
+OUTCOME = re.compile(r"\b(PASSED|FAILED|ERROR|SKIPPED|XFAIL)\b")
 PARTS = ("chains", "updates", "pieces", "likelihood")
 
 started = time.monotonic()
@@ -71,7 +81,7 @@ def main() -> None:
         torch.set_num_threads(1)  # threads wait for each other where the cores have other work
     say(build())
     facts = _facts(device)
-    rows = list(check(arguments.small)) if "check" in arguments.only else []
+    rows = list(check(device, arguments.small)) if "check" in arguments.only else []
     for row in times(device, facts["device"], arguments.only, arguments.small):
         rows.append(row)
         say(" ".join(row.cells()))
@@ -96,30 +106,67 @@ def build() -> str:
     return f"the C kernel was built: {found.name if (found := best()) else 'and does not load'}"
 
 
-def check(small: bool) -> Iterator[Row]:
-    """The model's tests, on every device that there is."""
+def check(device: torch.device, small: bool) -> Iterator[Row]:
+    """The model's tests: on a GPU those that run there, and then all others."""
     if find_spec("pytest") is None:
         yield Row("model tests", "pytest", None, "", note="pytest is not there: NOT CHECKED")
         return
-    names = TESTS[:1] if small else TESTS
-    files = [f"tests/model/test_{name}.py" for name in names]
-    more = ["-n", "4"] if find_spec("xdist") and not small else []
-    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(ROOT), *more]
-    command += ["--import-mode=importlib", "--continue-on-collection-errors", "-p", "no:cacheprovider", *files]
-    try:
-        ended = subprocess.run(
-            command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=CHECK_SECONDS,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        yield Row("model tests", "pytest", None, "", note=f"not done in {CHECK_SECONDS:.0f} s: NOT CHECKED")
-        return
-    lines = ended.stdout.strip().splitlines()
+    files = [ROOT / "tests" / "model" / f"test_{name}.py" for name in (SMALL_TESTS if small else TESTS)]
+    arguments = list(_without_what_is_missing(files))
+    until = min(CHECK_SECONDS, left() - 60)
+    for where, which in (("", ""),) if device.type == "cpu" else ((", on the GPU", FIRST), ("", f"not ({FIRST})")):
+        note, took = _tested([*arguments, *(["-k", which] if which else [])], until)
+        until -= took
+        yield Row(f"model tests{where}", "pytest", None, "", note=note)
+
+
+def _without_what_is_missing(files: Iterable[Path]) -> Iterator[str]:
+    """What pytest is told, so that it does not come to tests whose packages are not there; they are named here."""
+    for file in files:
+        name = file.relative_to(ROOT).as_posix()
+        if packages := missing(file):
+            say(f"left out: {name}, for want of {', '.join(packages)}")
+            continue
+        yield name
+        for test, packages in missing_by_test(file).items():
+            say(f"left out: {name}::{test}, for want of {', '.join(packages)}")
+            yield f"--deselect={name}::{test}"
+
+
+def _tested(arguments: Sequence[str], limit: float) -> tuple[str, float]:
+    """What came of tests within so many seconds, in words, and the seconds that they took."""
+    command = [sys.executable, "-m", "pytest", "-v", "-rfEs", "--tb=short", "-c", os.devnull, "--rootdir", str(ROOT)]
+    command += ["--import-mode=importlib", "--continue-on-collection-errors", "-p", "no:cacheprovider", *arguments]
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as told:
+        try:
+            ended: int | None = subprocess.run(
+                command, cwd=ROOT, env=environment, timeout=limit, stdout=told, stderr=told, check=False
+            ).returncode
+        except subprocess.TimeoutExpired:
+            ended = None
+        told.seek(0)
+        lines = told.read().splitlines()
     for line in lines:
-        if line.startswith(("FAILED", "ERROR")):
+        if line.startswith(("FAILED", "ERROR", "SKIPPED", "E  ")) or " FAILED" in line:
             say(line)
-    verdict = "green" if ended.returncode == 0 else "NOT GREEN, see above"
-    yield Row("model tests", "pytest", None, "", note=f"{verdict}: {lines[-1] if lines else ended.stderr[-200:]}")
+    counts = Counter(found[1].lower() for line in _progress(lines) if (found := OUTCOME.search(line)))
+    summary = ", ".join(f"{n} {outcome}" for outcome, n in counts.items()) or "\n".join(lines[-1:])
+    verdicts = {0: "green", None: f"NOT DONE in {limit:.0f} s"}
+    return f"{verdicts.get(ended, 'NOT GREEN, see above')}: {summary}", time.monotonic() - began
+
+
+def _progress(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of tests, as they ended, before what pytest says of all of them."""
+    begun = False
+    for line in lines:
+        if begun and line.startswith("==="):
+            return
+        begun = begun or line.startswith("===")
+        if "::" in line:
+            yield line
 
 
 def times(device: torch.device, name: str, only: Iterable[str], small: bool) -> Iterator[Row]:

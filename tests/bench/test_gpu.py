@@ -11,6 +11,7 @@ import torch
 from bench import gpu
 from bench.device_limits import Limits
 from bench.device_work import MODEL
+from bench.needs import missing, missing_by_test
 from model.device import usable_gpus
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,39 @@ def test_the_roofline_is_the_slowest_of_the_three() -> None:
     assert Limits(1e30, 3570.0, 1e30).seconds(10, MODEL, 15) == 10
     assert Limits(1e30, 1e30, 963.0).seconds(1, MODEL, 15) == 1
     assert 1 < Limits(792_000.0, 1e30, 1e30).seconds(1, MODEL, 15) < 1.6
+
+
+def test_tests_that_need_what_is_not_there_are_found_without_running_them(tmp_path: Path) -> None:
+    file = tmp_path / "test_some.py"
+    file.write_text("""
+import json
+from typing import TYPE_CHECKING
+from model import rbm
+from tests.model.conftest import Way
+if TYPE_CHECKING:
+    import absent_for_types
+try:
+    import absent_but_tried
+except ImportError:
+    pass
+
+def helper(): import absent_and_never_called
+
+def test_one(): from absent_in_a_test.inner import thing
+
+def test_other(): import numpy
+""")
+    assert missing(file) == []
+    assert missing_by_test(file) == {"test_one": ["absent_in_a_test"]}
+    file = tmp_path / "test_others.py"
+    file.write_text('import pytest\npytest.importorskip("absent_or_skipped")\nfrom absent_too import what')
+    assert missing(file) == ["absent_or_skipped", "absent_too"]
+
+
+def test_what_came_of_the_models_tests_is_told_in_words() -> None:
+    asked = ["tests/model/test_rbm.py", "-k", "fair_coins and cpu"]
+    assert gpu._tested(asked, 240.0)[0] == "green: 1 passed"
+    assert gpu._tested(asked, 0.0)[0].startswith("NOT DONE in 0 s")
 
 
 def test_make_bench_has_the_lines_of_a_gpu_only_where_there_is_one() -> None:
