@@ -45,6 +45,8 @@ def tied(parameters: dict[str, Tensor], given: TiedInput, kernel: Kernel | None)
 def plain_tied(parameters: dict[str, Tensor], given: TiedInput) -> Tensor:
     """See `tied`: the kernel's oracle."""
     p = parameters
+    if given.planes.is_cuda:  # also for the way back: a training that goes on is to the bit what it would have been
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32 = True, False
     z = conv1d(given.planes, p["conv"].permute(2, 0, 1).flip(2), p["bconv"], padding=REACH)  # (N, channels, n_visible)
     if "below" in p:
         above = pad(given.v[:, None], (BELOW, 0))[:, :, :-1]

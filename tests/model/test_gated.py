@@ -9,13 +9,14 @@ import torch
 
 from model import gated_plain
 from model.config import ModelConfig
-from model.gated import GatedNetwork
+from model.gated import Contexts, Dropout, GatedNetwork, context_of
 from model.kernel import Kernel
 from model.kernel.gated import GatedPieces
 from model.kernel.gated import contexts as compiled_contexts
 from model.memory import Memory, contexts
 from model.nade import nade_logits
 from model.pianoroll import Roll
+from model.rbm import contrastive_divergence, gibbs_chain, pseudo_log_likelihood
 from model.tied import TiedInput, plain_tied, tied
 
 SMALL = ModelConfig(
@@ -81,6 +82,51 @@ def test_compiled_conditionals_are_pytorchs(compiled: Kernel, config: ModelConfi
                 np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def said_and_learned(network: GatedNetwork, roll: Roll) -> list[torch.Tensor]:
+    """What a network says of a piece, and the gradient of a sum of it in all parameters; where the network is."""
+    device, generator = network.W.device, torch.Generator().manual_seed(2)
+    context = Contexts(*(part.to(device) for part in context_of(*contexts(roll))))
+    v = torch.from_numpy(roll).to(network.W)
+    *biases, last = network.biases_of(context, v[:, None], network.initial_state(1))
+    bv, bh = (bias[:, 0] for bias in biases)
+    said = [bv, bh]
+    if network.config.kind == "lstm-nade":
+        said.append(nade_logits(v, network.W, network.U, bv, bh))
+    weighted = [(part * torch.randn(part.shape, generator=generator).to(device)).sum() for part in said]
+    torch.stack(weighted).sum().backward()  # type: ignore[no-untyped-call]
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    return [part.detach() for part in (*said, *last, *gradients)]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_a_network_says_and_learns_the_same_on_every_device(config: ModelConfig, device: torch.device) -> None:
+    expected = said_and_learned(network_of(config), piece(config, 60))
+    found = said_and_learned(network_of(config).to(device), piece(config, 60))
+    assert all(part.device == device for part in found)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a.cpu(), b, rtol=1e-3, atol=1e-4 * float(b.abs().max()))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_nothing_is_made_on_another_device_than_the_networks(config: ModelConfig) -> None:
+    """PyTorch's device without numbers refuses those of the CPU, as a GPU would: so it shows without one."""
+    device, generator = torch.device("meta"), torch.Generator()
+    network = network_of(config).to(device)
+    on_cpu = context_of(*contexts(piece(config, 9)))
+    context, v = Contexts(*(part.to(device) for part in on_cpu)), torch.zeros(9, 1, config.n_visible, device=device)
+    shares = Dropout(0.1, 0.1, 0.1)
+    bv, bh, last = network.biases_of(context, v, network.initial_state(1), None, shares, None)
+    given = [part.flatten(0, 1) for part in (bv, bh)]
+    sample = gibbs_chain(torch.zeros_like(v[:, 0]), network.W.detach(), *given, 2, generator)
+    cost = contrastive_divergence(v[:, 0], sample, network.W, *given).mean()
+    monitor = pseudo_log_likelihood(v[:, 0], sample, network.W, *given, generator)
+    cost.backward()  # type: ignore[no-untyped-call]
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    assert {part.device for part in (bv, bh, *last, cost, monitor, *gradients)} == {device}
+    with pytest.raises(RuntimeError, match="not on the expected device"):
+        network.biases_of(on_cpu, v, network.initial_state(1))
+
+
 @pytest.mark.parametrize("below", [False, True])
 def test_the_compiled_layer_and_its_gradient_are_pytorchs(compiled: Kernel, below: bool) -> None:
     generator = torch.Generator().manual_seed(1)
@@ -143,10 +189,11 @@ def test_no_later_key_changes_an_earlier_probability() -> None:
         torch.testing.assert_close(logits(flipped)[: key + 1], expected[: key + 1], rtol=1e-5, atol=1e-5)
 
 
-def test_nade_is_its_definition() -> None:
+def test_nade_is_its_definition(device: torch.device) -> None:
     network = network_of(PIANO)
-    v = torch.from_numpy(piece(PIANO, 12)).float()
-    bv, bh = plain_biases(network, piece(PIANO, 12))
+    v = torch.from_numpy(piece(PIANO, 12)).float().to(device)
+    bv, bh = (bias.to(device) for bias in plain_biases(network, piece(PIANO, 12)))
+    network.to(device)
     found = nade_logits(v, network.W.data, network.U.data, bv, bh)
     sums = bh.clone()
     for key in range(88):

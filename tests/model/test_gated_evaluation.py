@@ -10,10 +10,10 @@ from model.conditionals import Conditionals
 from model.config import ModelConfig
 from model.corpus import PackedRolls
 from model.evaluation import FIGURES_OF_CHAINS, EvaluationConfig, evaluate
-from model.kernel import Kernel
 from model.likelihood import Annealing, exact_log_partition, free_energies, piece_log_likelihood
 from model.parameters import Parameters
 from model.scoring import match
+from tests.model.conftest import Way
 from tests.model.test_gated import SMALL, network_of, piece
 from tests.model.test_gated_generation import STATES, frame_distribution
 
@@ -32,9 +32,11 @@ def exact(parameters: Parameters) -> np.ndarray:
     return values
 
 
-def test_a_nades_likelihood_is_exact_and_it_has_no_chains(kernel: Kernel | None) -> None:
+def test_a_nades_likelihood_is_exact_and_it_has_no_chains(way: Way) -> None:
     parameters = network_of(NADE).to_parameters()
-    figures = evaluate(parameters, ROLLS, EvaluationConfig(predictions=1, pieces=0), kernel=kernel).figures
+    figures = evaluate(
+        parameters, ROLLS, EvaluationConfig(predictions=1, pieces=0), str(way.device), way.kernel
+    ).figures
     assert figures["log_likelihood"] == pytest.approx(exact(parameters).mean(), abs=1e-4)
     assert figures["log_likelihood_reverse"] == figures["log_likelihood"]
     assert figures["standard_error"] == 0
@@ -42,43 +44,43 @@ def test_a_nades_likelihood_is_exact_and_it_has_no_chains(kernel: Kernel | None)
     assert not figures.keys() & set(FIGURES_OF_CHAINS)
 
 
-def test_annealing_comes_near_to_the_likelihood_of_an_rbm_with_a_gated_recurrence(kernel: Kernel | None) -> None:
+def test_annealing_comes_near_to_the_likelihood_of_an_rbm_with_a_gated_recurrence(way: Way) -> None:
     parameters = network_of(RBM).to_parameters()
     config = EvaluationConfig(Annealing(200, chains=5, burn_in=50), predictions=1, pieces=0)
-    figures = evaluate(parameters, ROLLS, config, kernel=kernel).figures
+    figures = evaluate(parameters, ROLLS, config, str(way.device), way.kernel).figures
     assert figures["log_likelihood"] == pytest.approx(exact(parameters).mean(), abs=0.05)
     assert figures["log_likelihood_reverse"] == pytest.approx(exact(parameters).mean(), abs=0.05)
     assert set(FIGURES_OF_CHAINS) <= figures.keys()
 
 
 @pytest.mark.parametrize("config", [NADE, RBM], ids=lambda config: config.kind)
-def test_the_accuracy_is_that_of_frames_drawn_after_the_true_ones(config: ModelConfig, kernel: Kernel | None) -> None:
+def test_the_accuracy_is_that_of_frames_drawn_after_the_true_ones(config: ModelConfig, way: Way) -> None:
     parameters = network_of(config).to_parameters()
     roll = piece(SMALL, 9)
     expected = [
         frame_distribution(parameters, roll[:t], 1.0) @ match(np.tile(frame, (64, 1)), STATES).accuracy
         for t, frame in enumerate(roll)
     ]
-    draws = 300 if kernel else 10
+    draws = 300 if way.kernel else 10
     how = EvaluationConfig(Annealing(2, burn_in=1), predictions=draws, pieces=0)
-    found = evaluate(parameters, PackedRolls.pack([roll], 6), how, kernel=kernel).figures["accuracy"]
+    found = evaluate(parameters, PackedRolls.pack([roll], 6), how, str(way.device), way.kernel).figures["accuracy"]
     assert found == pytest.approx(np.mean(expected), abs=3 * np.sqrt(0.25 / (9 * draws)))
 
 
-def test_a_pieces_likelihood_is_that_of_its_frames(kernel: Kernel | None) -> None:
+def test_a_pieces_likelihood_is_that_of_its_frames(way: Way) -> None:
     for config in (NADE, RBM):
         parameters = network_of(config).to_parameters()
         expected = exact(parameters)[-20:].mean()
-        assert piece_log_likelihood(parameters, PIECES[2], "cpu", kernel) == pytest.approx(
+        assert piece_log_likelihood(parameters, PIECES[2], str(way.device), way.kernel) == pytest.approx(
             expected, abs=1e-4 if config is NADE else 0.2
         )
 
 
 @pytest.mark.parametrize("config", [NADE, RBM], ids=lambda config: config.kind)
-def test_some_frames_stand_for_all_and_a_seed_gives_the_same(config: ModelConfig, kernel: Kernel | None) -> None:
+def test_some_frames_stand_for_all_and_a_seed_gives_the_same(config: ModelConfig, way: Way) -> None:
     parameters = network_of(config).to_parameters()
     how = EvaluationConfig(Annealing(5, burn_in=2), frames=9, predictions=2, pieces=2)
-    one, again = (evaluate(parameters, ROLLS, how, kernel=kernel) for _ in range(2))
+    one, again = (evaluate(parameters, ROLLS, how, str(way.device), way.kernel) for _ in range(2))
     assert one == again
     assert one.figures["frames_scored"] == 9
     assert one.figures["standard_error"] > 0

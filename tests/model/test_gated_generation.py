@@ -12,10 +12,11 @@ from model.drawing import Start
 from model.errors import Stopped
 from model.gated_sampler import GatedSampler
 from model.infilling import penalties
-from model.kernel import STARTS, Clamp, Drawing, Frames, Kernel, kernels
+from model.kernel import STARTS, Clamp, Drawing, Frames
 from model.parameters import Parameters
 from model.pianoroll import Roll
 from model.sampler import in_way, sampler
+from tests.model.conftest import WAYS, Way
 from tests.model.test_gated import CONFIGS, PIANO, SMALL, network_of, piece
 
 KINDS = ("lstm-rbm", "lstm-nade")
@@ -23,8 +24,8 @@ STATES = np.array(list(product([False, True], repeat=6)))
 STEPS = 40
 
 
-def made(config: ModelConfig, kernel: Kernel | None) -> GatedSampler:
-    found = sampler(network_of(config).to_parameters(), "cpu", kernel)
+def made(config: ModelConfig, way: Way) -> GatedSampler:
+    found = sampler(network_of(config).to_parameters(), str(way.device), way.kernel)
     assert isinstance(found, GatedSampler)
     return found
 
@@ -61,20 +62,18 @@ def frequencies(frames: Frames, weights: np.ndarray | None = None) -> np.ndarray
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("config", [config for config in CONFIGS if config.n_visible == 6], ids=str)
-def test_frames_are_distributed_as_the_model_says(
-    config: ModelConfig, kernel: Kernel | None, temperature: float
-) -> None:
+def test_frames_are_distributed_as_the_model_says(config: ModelConfig, way: Way, temperature: float) -> None:
     past = piece(SMALL, 30)
-    sample = made(config, kernel)
-    n = 20_000 if kernel else 200
+    sample = made(config, way)
+    n = 20_000 if way.kernel else 200
     frames = sample.generate(1, range(n), gibbs_steps=STEPS, temperature=temperature, primer=past)[:, -1]
     expected = frame_distribution(sample.parameters, past, temperature)
     assert np.abs(frequencies(frames) - expected).max() < 5 * np.sqrt(0.25 / n)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_seed_gives_the_same_piece_whatever_is_beside_it(kind: str, kernel: Kernel | None) -> None:
-    sample = made(replace(SMALL, kind=kind), kernel)
+def test_the_same_seed_gives_the_same_piece_whatever_is_beside_it(kind: str, way: Way) -> None:
+    sample = made(replace(SMALL, kind=kind), way)
     together = sample.generate(12, [5, 6, 2**53 - 1])
     for seed, alone in zip([5, 6, 2**53 - 1], together, strict=True):
         assert (sample.generate(12, [seed])[0] == alone).all()
@@ -83,9 +82,9 @@ def test_the_same_seed_gives_the_same_piece_whatever_is_beside_it(kind: str, ker
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_piece_goes_on_from_its_own_beginning_as_it_went_on(kind: str, kernel: Kernel | None) -> None:
+def test_a_piece_goes_on_from_its_own_beginning_as_it_went_on(kind: str, way: Way) -> None:
     """The memory of a primer is that of frames that were drawn, and frame t takes the same random numbers."""
-    sample = made(replace(SMALL, kind=kind), kernel)
+    sample = made(replace(SMALL, kind=kind), way)
     whole = sample.generate(20, [3])[0]
     assert (sample.generate(12, [3], primer=whole[:8])[0] == whole).all()
 
@@ -95,7 +94,7 @@ def test_a_piece_goes_on_from_its_own_beginning_as_it_went_on(kind: str, kernel:
 def test_a_seed_gives_the_same_piece_whatever_the_instruction_set(kind: str, channels: int) -> None:
     config = replace(PIANO, kind=kind, n_hidden=43, n_hidden_recurrent=37, n_channels=channels)
     source, kept = piece(PIANO, 30), np.random.default_rng(1).random((30, 88)) < 0.3
-    ways = [made(config, kernel) for kernel in kernels()]
+    ways = [made(config, way) for way in WAYS if way.kernel]
     free = [sample.generate(60, [7, 8], temperature=0.9) for sample in ways]
     filled = [sample.infill(source, kept, [7], particles=5) for sample in ways]
     assert all((one == free[0]).all() for one in free)
@@ -103,9 +102,9 @@ def test_a_seed_gives_the_same_piece_whatever_the_instruction_set(kind: str, cha
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kept_cells_stay_and_the_others_are_sampled(kind: str, kernel: Kernel | None) -> None:
+def test_kept_cells_stay_and_the_others_are_sampled(kind: str, way: Way) -> None:
     source, kept = np.random.default_rng(0).random((2, 30, 6)) < 0.4
-    sample = made(replace(SMALL, kind=kind), kernel)
+    sample = made(replace(SMALL, kind=kind), way)
     pieces = sample.infill(source, kept, [0, 1], particles=4)
     assert pieces.shape == (2, 30, 6)
     assert (pieces[:, kept] == source[kept]).all()
@@ -115,10 +114,10 @@ def test_kept_cells_stay_and_the_others_are_sampled(kind: str, kernel: Kernel | 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_mean_weight_is_the_probability_of_what_is_given(kind: str, kernel: Kernel | None) -> None:
+def test_the_mean_weight_is_the_probability_of_what_is_given(kind: str, way: Way) -> None:
     past, kept, source = piece(SMALL, 30), np.array([1, 0, 0, 1, 0, 1], bool), np.array([0, 0, 0, 1, 0, 0], bool)
-    sample = made(replace(SMALL, kind=kind), kernel)
-    n = 20_000 if kernel else 400
+    sample = made(replace(SMALL, kind=kind), way)
+    n = 20_000 if way.kernel else 400
     heard = sample.pieces.begin(1, 31)
     sample.pieces.hear(heard, 31, past)
     frames, log_weights = sample.pieces.generate(
@@ -130,15 +129,15 @@ def test_the_mean_weight_is_the_probability_of_what_is_given(kind: str, kernel: 
     weights = np.exp(log_weights)
     assert weights.mean() == pytest.approx(p[given].sum(), abs=5 * float(weights.std()) / np.sqrt(n) + 1e-6)
     found = frequencies(frames[:, 0], weights)
-    assert np.abs(found - np.where(given, p, 0) / p[given].sum()).max() < (0.03 if kernel else 0.15)
+    assert np.abs(found - np.where(given, p, 0) / p[given].sum()).max() < (0.03 if way.kernel else 0.15)
 
 
 @pytest.mark.parametrize(("start", "lag"), [("zeros", None), ("last", 1), ("pointed", 12)])
-def test_a_chain_starts_where_it_is_told(start: Start, lag: int | None, kernel: Kernel | None) -> None:
+def test_a_chain_starts_where_it_is_told(start: Start, lag: int | None, way: Way) -> None:
     """Without a step its start is the frame; the past is a theme of twelve frames, twice."""
     theme = np.random.default_rng(2).random((12, 88)) < 0.1
     past = np.concatenate([theme, theme])
-    sample = made(replace(PIANO, kind="lstm-rbm"), kernel)
+    sample = made(replace(PIANO, kind="lstm-rbm"), way)
     heard = sample.pieces.begin(1, 25)
     sample.pieces.hear(heard, 25, past)
     seeds = np.zeros(1, np.uint64)
@@ -146,8 +145,8 @@ def test_a_chain_starts_where_it_is_told(start: Start, lag: int | None, kernel: 
     assert (frames[0, 0] == (past[-lag] if lag else False)).all()
 
 
-def test_the_tutorials_way_starts_from_zeros(kernel: Kernel | None) -> None:
-    sample = made(replace(SMALL, kind="lstm-rbm"), kernel)
+def test_the_tutorials_way_starts_from_zeros(way: Way) -> None:
+    sample = made(replace(SMALL, kind="lstm-rbm"), way)
     tutorial = in_way(sample, "tutorial")
     assert isinstance(tutorial, GatedSampler)
     assert tutorial.start == "zeros"
@@ -155,8 +154,8 @@ def test_the_tutorials_way_starts_from_zeros(kernel: Kernel | None) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_the_caller_can_stop_and_is_told_how_far_it_is(n: int, kernel: Kernel | None) -> None:
-    sample = made(SMALL, kernel)
+def test_the_caller_can_stop_and_is_told_how_far_it_is(n: int, way: Way) -> None:
+    sample = made(SMALL, way)
     asked: list[int] = []
     sample.generate(12, range(n), on_step=lambda step: bool(asked.append(step)))
     assert asked == sorted(asked)

@@ -11,10 +11,9 @@ from model.errors import Stopped
 from model.kernel import Frames, Kernel, kernels
 from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import sampler
-from tests.model.conftest import DEVICES
+from tests.model.conftest import WAYS, Way, name_of
 
 CONFIG = ModelConfig(n_hidden=5, n_hidden_recurrent=4, pitch_range=(60, 63))
-WAYS = [*((device, None) for device in DEVICES), *(("cpu", kernel) for kernel in kernels())]
 
 
 @pytest.fixture
@@ -28,13 +27,13 @@ def network() -> RnnRbmNetwork:
 Generate = Callable[..., Frames]
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: way[1].name if way[1] else f"torch-{way[0]}")
+@pytest.fixture(params=WAYS, ids=name_of)
 def generate_all(request: pytest.FixtureRequest) -> Generate:
     """Samples several pieces of a network (pieces, length, n_visible)."""
     device, kernel = request.param
 
     def pieces(network: RnnRbmNetwork, length: int, seeds: Sequence[int], **options: object) -> Frames:
-        return sampler(network.to_parameters(), device, kernel).generate(length, seeds, **options)
+        return sampler(network.to_parameters(), str(device), kernel).generate(length, seeds, **options)
 
     return pieces
 
@@ -181,11 +180,8 @@ def test_a_piece_continued_from_its_own_beginning_with_its_seed_is_itself(
     assert (sample.generate(25, [6], primer=piece[0, :15]) == piece).all()
 
 
-@pytest.mark.parametrize(("device", "kernel"), WAYS)
-def test_a_piece_depends_on_its_seed_and_not_on_those_beside_it(
-    network: RnnRbmNetwork, device: str, kernel: Kernel | None
-) -> None:
-    sample = sampler(network.to_parameters(), device, kernel)
+def test_a_piece_depends_on_its_seed_and_not_on_those_beside_it(network: RnnRbmNetwork, way: Way) -> None:
+    sample = sampler(network.to_parameters(), str(way.device), way.kernel)
     seeds = [*range(17), 2**53 - 1]
     asked: list[int] = []
     together = sample.generate(12, seeds, on_step=lambda step: bool(asked.append(step)))
@@ -206,6 +202,7 @@ def test_a_seed_gives_the_same_piece_whatever_the_instruction_set() -> None:
         assert all((piece == pieces[0]).all() for piece in pieces)
 
 
-def test_a_batch_can_be_stopped(network: RnnRbmNetwork, kernel: Kernel | None) -> None:
+def test_a_batch_can_be_stopped(network: RnnRbmNetwork, way: Way) -> None:
+    sample = sampler(network.to_parameters(), str(way.device), way.kernel)
     with pytest.raises(Stopped):
-        sampler(network.to_parameters(), "cpu", kernel).generate(10_000, range(40), on_step=lambda step: step > 0)
+        sample.generate(10_000, range(40), on_step=lambda step: step > 0)

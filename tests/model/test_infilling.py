@@ -12,13 +12,12 @@ from model.config import ModelConfig
 from model.errors import Stopped
 from model.generation import clamped_chain
 from model.infilling import penalties
-from model.kernel import Clamp, Frames, Kernel, kernels
+from model.kernel import Clamp, Frames, kernels
 from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import Sampler, sampler
-from tests.model.conftest import DEVICES
+from tests.model.conftest import WAYS, Way, name_of
 
 CONFIG = ModelConfig(n_hidden=5, n_hidden_recurrent=4, pitch_range=(60, 63))
-WAYS = [*((device, None) for device in DEVICES), *(("cpu", kernel) for kernel in kernels())]
 STATES = np.array(list(product([False, True], repeat=3)))
 NOTHING, LAST_KEY, TWO_KEYS, ALL = ([0, 0, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1])
 
@@ -34,11 +33,11 @@ def network() -> RnnRbmNetwork:
 Make = Callable[[RnnRbmNetwork], Sampler]
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: way[1].name if way[1] else f"torch-{way[0]}")
+@pytest.fixture(params=WAYS, ids=name_of)
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes the sampler of a network."""
     device, kernel = request.param
-    return lambda network: sampler(network.to_parameters(), device, kernel)
+    return lambda network: sampler(network.to_parameters(), str(device), kernel)
 
 
 @pytest.fixture
@@ -110,29 +109,30 @@ def frame_distribution(network: RnnRbmNetwork, u: torch.Tensor, temperature: flo
 
 
 def clamped_frames(
-    network: RnnRbmNetwork, kernel: Kernel | None, u: torch.Tensor, kept: np.ndarray, source: np.ndarray, n: int, k: int
+    network: RnnRbmNetwork, way: Way, u: torch.Tensor, kept: np.ndarray, source: np.ndarray, n: int, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """n frames and their log weights, all after the same state (1, n_hidden_recurrent)."""
     costs = penalties(k, kept)
-    if kernel is not None:
+    if way.kernel is not None:
         states, streams = np.tile(u.numpy(), (n, 1)), np.arange(n, dtype=np.uint64)
         clamp = Clamp(kept[None], source[None], costs)
-        rolls, log_weights = kernel.clamped(network.to_parameters(), streams, states, 0, clamp, k, 1.0)
+        rolls, log_weights = way.kernel.clamped(network.to_parameters(), streams, states, 0, clamp, k, 1.0)
         return rolls[:, 0], log_weights
+    generator = torch.Generator(way.device).manual_seed(0)
     with torch.no_grad():
-        bv, bh = (bias.expand(n, -1) for bias in network.conditional_biases(u))
-        v, weights = clamped_chain(network.W, bv, bh, kept, source, costs, k, torch.Generator().manual_seed(0))
-    return v.bool().numpy(), weights.numpy()
+        biases = [bias.expand(n, -1).to(way.device) for bias in network.conditional_biases(u)]
+        v, weights = clamped_chain(network.W.to(way.device), *biases, kept, source, costs, k, generator)
+    return v.bool().cpu().numpy(), weights.cpu().numpy()
 
 
 @pytest.mark.parametrize("keys", [NOTHING, LAST_KEY, TWO_KEYS, ALL], ids=str)
 def test_a_frame_is_distributed_as_enumeration_says_given_its_kept_cells(
-    network: RnnRbmNetwork, kernel: Kernel | None, keys: list[int]
+    network: RnnRbmNetwork, way: Way, keys: list[int]
 ) -> None:
     """Weighted frames have the conditional distribution, and the mean weight is the probability of the kept cells."""
     n, kept, source = 40_000, np.array(keys, bool), np.array([False, True, True])
     u = torch.tanh(torch.randn(1, 4, generator=torch.Generator().manual_seed(9)))
-    frames, log_weights = clamped_frames(network, kernel, u, kept, source, n, k=30)
+    frames, log_weights = clamped_frames(network, way, u, kept, source, n, k=30)
     weights = np.exp(log_weights)
     p = frame_distribution(network, u)
     given = (STATES[:, kept] == source[kept]).all(axis=1)
@@ -144,10 +144,10 @@ def test_a_frame_is_distributed_as_enumeration_says_given_its_kept_cells(
     assert np.abs(frequency - expected).max() < 5 * np.sqrt(0.25 / effective)
 
 
-def test_weights_of_kept_cells_vary_little(network: RnnRbmNetwork, kernel: Kernel | None) -> None:
+def test_weights_of_kept_cells_vary_little(network: RnnRbmNetwork, way: Way) -> None:
     """With as many steps as generation takes, nearly all the particles that differ in nothing else go on."""
     kept, source = np.array(ALL, bool), np.array([False, True, True])
-    _, log_weights = clamped_frames(network, kernel, torch.zeros(1, 4), kept, source, 2000, k=25)
+    _, log_weights = clamped_frames(network, way, torch.zeros(1, 4), kept, source, 2000, k=25)
     assert log_weights.std() < 0.4
 
 

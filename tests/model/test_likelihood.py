@@ -24,13 +24,14 @@ from model.likelihood import (
     reverse_log_likelihood,
 )
 from model.parameters import Parameters, shapes
+from tests.model.conftest import Way
 
 CONFIG = ModelConfig(n_hidden=20, n_hidden_recurrent=30, pitch_range=(50, 72))
 
 
 @pytest.fixture
-def runner(kernel: Kernel | None) -> Annealer:
-    return annealer("cpu", kernel)
+def runner(way: Way) -> Annealer:
+    return annealer(str(way.device), way.kernel)
 
 
 def random_rbms(n: int, n_visible: int, n_hidden: int, scale: float, seed: int = 1) -> Conditionals:
@@ -205,10 +206,10 @@ def test_conditionals_depend_on_earlier_frames_of_the_piece_only(kernel: Kernel 
         assert same[50:].all()
 
 
-def test_the_rough_figure_of_a_piece_is_near_a_thorough_one(kernel: Kernel | None) -> None:
+def test_the_rough_figure_of_a_piece_is_near_a_thorough_one(way: Way) -> None:
     model, [roll] = random_model(), random_rolls(60)
-    c = conditionals(model, [roll], kernel)
-    thorough = forward_log_likelihood(annealer("cpu", kernel), c, Annealing(1000), 0).mean()
-    rough = piece_log_likelihood(model, roll, "cpu", kernel)
+    c = conditionals(model, [roll], way.kernel)
+    thorough = forward_log_likelihood(annealer(str(way.device), way.kernel), c, Annealing(1000), 0).mean()
+    rough = piece_log_likelihood(model, roll, str(way.device), way.kernel)
     assert rough == pytest.approx(thorough, abs=0.3)
-    assert rough == piece_log_likelihood(model, roll, "cpu", kernel)
+    assert rough == piece_log_likelihood(model, roll, str(way.device), way.kernel)

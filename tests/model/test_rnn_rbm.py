@@ -60,12 +60,11 @@ def test_a_frame_changes_no_bias_before_or_at_itself(network: RnnRbmNetwork, dev
         assert not torch.equal(before[7:], after[7:])
 
 
-def test_back_propagation_through_time_is_the_derivative_of_the_recurrence() -> None:
+def test_back_propagation_through_time_is_the_derivative_of_the_recurrence(device: torch.device) -> None:
     generator = torch.Generator().manual_seed(0)
-    drive = torch.randn(6, 2, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-    Wuu = torch.randn(4, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-    u0 = torch.randn(2, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(recurrence, (drive, Wuu, u0))
+    shapes = ((6, 2, 4), (4, 4), (2, 4))  # drive, Wuu, u0
+    values = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    assert torch.autograd.gradcheck(recurrence, [value.to(device).requires_grad_() for value in values])
 
 
 def test_initial_values_are_the_tutorials() -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from model import checkpoint
 from model.config import ModelConfig, TrainingConfig
 from model.corpus import PackedRolls
 from model.errors import CorpusError, TrainingError
@@ -15,6 +14,7 @@ from model.kernel import Kernel, best
 from model.rnn_rbm import RnnRbmNetwork
 from model.task import probe
 from model.training import TrainingState, initial_state, keeping, train
+from tests.model.conftest import Way
 
 CONFIG = ModelConfig(n_hidden=12, n_hidden_recurrent=8, pitch_range=(60, 72))
 TRAINING = TrainingConfig(epochs=3, lr=0.01, batch_size=10, gibbs_steps=3, seed=1)
@@ -84,14 +84,16 @@ def kept(state: TrainingState) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("config", VARIANTS, ids=NAMES)
 @pytest.mark.parametrize("n_updates", [1, 3, 5])
 def test_a_training_resumed_from_its_checkpoint_equals_an_uninterrupted_one(
-    config: TrainingConfig, n_updates: int, kernel: Kernel | None
+    config: TrainingConfig, n_updates: int, way: Way
 ) -> None:
-    whole = fresh(config, kernel=kernel)
+    from model import checkpoint
+
+    whole = fresh(config, *way)
     assert train(whole, scale_rolls(), config)
 
-    first = fresh(config, kernel=kernel)
+    first = fresh(config, *way)
     assert not train(first, scale_rolls(), config, should_stop=stop_after(n_updates))
-    second = fresh(config, kernel=kernel)
+    second = fresh(config, *way)
     checkpoint.restore(second, checkpoint.to_bytes(first))
     assert train(second, scale_rolls(), config)
 
@@ -104,19 +106,19 @@ def test_a_training_resumed_from_its_checkpoint_equals_an_uninterrupted_one(
     assert timeless == [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in whole.history]
 
 
-def test_the_same_seed_gives_the_same_parameters_and_another_seed_others(kernel: Kernel | None) -> None:
+def test_the_same_seed_gives_the_same_parameters_and_another_seed_others(way: Way) -> None:
     states = []
     for seed in (1, 1, 2):
-        state = fresh(replace(TRAINING, seed=seed), kernel=kernel)
+        state = fresh(replace(TRAINING, seed=seed), *way)
         train(state, scale_rolls(), replace(TRAINING, seed=seed))
         states.append(parameters(state))
     assert torch.equal(states[0]["W"], states[1]["W"])
     assert not torch.equal(states[0]["W"], states[2]["W"])
 
 
-def test_the_monitor_rises_on_a_pattern_that_can_be_learned(device: torch.device, kernel: Kernel | None) -> None:
+def test_the_monitor_rises_on_a_pattern_that_can_be_learned(way: Way) -> None:
     config = replace(TRAINING, epochs=150, lr=0.01, n_parallel=4, optimizer="adam")
-    state = fresh(config, device, kernel)
+    state = fresh(config, *way)
     train(state, scale_rolls(), config)
     monitors = [epoch["monitor"] for epoch in state.history]
     assert monitors[-1] > -2.5  # keys by their frequency alone reach -3.4
@@ -124,10 +126,10 @@ def test_the_monitor_rises_on_a_pattern_that_can_be_learned(device: torch.device
     assert [epoch["epoch"] for epoch in state.history] == list(range(1, 151))
 
 
-def test_the_epoch_that_predicts_best_what_was_held_out_is_kept(kernel: Kernel | None) -> None:
+def test_the_epoch_that_predicts_best_what_was_held_out_is_kept(way: Way) -> None:
     """A rate that is far too high at last: what was learned before is kept."""
     config = replace(TRAINING, epochs=8, optimizer="adam", lr=0.05, n_parallel=2, min_updates=20, validation=0.3)
-    state = fresh(config, kernel=kernel)
+    state = fresh(config, *way)
     copies = {}
     train(state, scale_rolls(), config, on_epoch=lambda state: copies.update({state.epoch: parameters(state)}))
     scores = [epoch["validation"] for epoch in state.history]
@@ -137,18 +139,18 @@ def test_the_epoch_that_predicts_best_what_was_held_out_is_kept(kernel: Kernel |
     assert all(torch.equal(value, copies[8][name]) for name, value in parameters(state).items())
 
 
-def test_a_training_ends_when_what_was_held_out_is_predicted_no_better(kernel: Kernel | None) -> None:
+def test_a_training_ends_when_what_was_held_out_is_predicted_no_better(way: Way) -> None:
     config = replace(TRAINING, epochs=200, optimizer="adam", lr=0.3, n_parallel=2, validation=0.3, patience=3)
-    state = fresh(config, kernel=kernel)
+    state = fresh(config, *way)
     assert train(state, scale_rolls(), config)
     assert state.epoch == state.best_epoch + 3 < 200
     assert train(state, scale_rolls(), config)  # it stays done
     assert state.epoch == state.best_epoch + 3
 
 
-def test_the_second_stage_goes_on_from_the_best_epoch_of_the_first() -> None:
+def test_the_second_stage_goes_on_from_the_best_epoch_of_the_first(device: torch.device) -> None:
     config = replace(TRAINING, epochs=40, pretraining=0.5, optimizer="adam", lr=0.1, validation=0.3, patience=2)
-    state = fresh(config)
+    state = fresh(config, device)
     copies: dict[int, dict[str, torch.Tensor]] = {}
     best_of_first: list[int] = []
 
@@ -167,9 +169,9 @@ def test_the_second_stage_goes_on_from_the_best_epoch_of_the_first() -> None:
     assert state.metrics["epoch"] == state.best_epoch
 
 
-def test_averaged_parameters_are_kept_and_measured(kernel: Kernel | None) -> None:
+def test_averaged_parameters_are_kept_and_measured(way: Way) -> None:
     config = replace(TRAINING, average=0.8, epochs=2)
-    state = fresh(config, kernel=kernel)
+    state = fresh(config, *way)
     bias: list[torch.Tensor] = []
 
     def note() -> bool:
@@ -183,13 +185,13 @@ def test_averaged_parameters_are_kept_and_measured(kernel: Kernel | None) -> Non
     torch.testing.assert_close(kept(state)["bv"], expected)
     assert not torch.equal(kept(state)["bv"], parameters(state)["bv"])
     with keeping(state) as network:
-        assert state.history[-1]["zero_start"] == probe(network, scale_rolls(), "zeros", 25, kernel)
+        assert state.history[-1]["zero_start"] == probe(network, scale_rolls(), "zeros", 25, way.kernel)
 
 
-def test_each_rate_and_the_momentum_go_to_their_parameters() -> None:
+def test_each_rate_and_the_momentum_go_to_their_parameters(device: torch.device) -> None:
     """One update by SGD with Nesterov's momentum moves by (1 + momentum) times the rate times the gradient."""
     config = replace(TRAINING, epochs=1, n_parallel=9, lr=0.01, lr_rbm=0.5, momentum=0.5)
-    state = fresh(config)
+    state = fresh(config, device)
     before = parameters(state)
     train(state, scale_rolls(), config)
     for name, parameter in state.network.named_parameters():
@@ -197,33 +199,35 @@ def test_each_rate_and_the_momentum_go_to_their_parameters() -> None:
         torch.testing.assert_close(before[name] - parameter.detach(), rate * 1.5 * parameter.grad)
 
 
-def test_the_first_state_is_learned() -> None:
+def test_the_first_state_is_learned(device: torch.device) -> None:
     """Pieces begin with a key that is rare later."""
     roll = np.zeros((20, 12), bool)
     roll[0, 0] = roll[1:, 1] = True
     config = replace(TRAINING, epochs=300, lr=0.02, optimizer="adam", batch_size=20)
-    network = RnnRbmNetwork(replace(CONFIG, learn_u0=True), torch.Generator().manual_seed(0))
+    network = RnnRbmNetwork(replace(CONFIG, learn_u0=True), torch.Generator().manual_seed(0)).to(device)
     state = initial_state(network, config, best())
     train(state, PackedRolls.pack([roll], 12), config)
     bv, _ = network.conditional_biases(network.initial_state(1))
     assert bv[0, 0] > bv[0, 1]
 
 
-def test_the_rbm_alone_learns_chords_that_no_key_by_itself_tells(kernel: Kernel | None) -> None:
+def test_the_rbm_alone_learns_chords_that_no_key_by_itself_tells(way: Way) -> None:
     """Two chords without a common key, one after the other at random: the RBM learns that it is one or the other."""
     chords = np.zeros((400, 12), bool)
     first = np.random.default_rng(1).random(400) < 0.5
     chords[first, :3] = chords[~first, 6:9] = True
     rolls = PackedRolls.pack([chords], 12)
     config = replace(TRAINING, epochs=1, lr=1e-9, rbm_pretraining=400, chain_start="zeros")
-    state = fresh(config, kernel=kernel)
+    state = fresh(config, *way)
     train(state, rolls, config)
     assert state.task.score(rolls) > -1.5  # log 2 and a little; each key by itself: 6 log 2
 
 
-def test_a_training_that_is_killed_while_the_rbm_learns_begins_again(kernel: Kernel | None) -> None:
+def test_a_training_that_is_killed_while_the_rbm_learns_begins_again(way: Way) -> None:
+    from model import checkpoint
+
     config = replace(TRAINING, rbm_pretraining=50, epochs=1)
-    whole, killed, second = (fresh(config, kernel=kernel) for _ in range(3))
+    whole, killed, second = (fresh(config, *way) for _ in range(3))
     train(whole, scale_rolls(), config)
     saved: list[bytes] = []
 
@@ -237,33 +241,33 @@ def test_a_training_that_is_killed_while_the_rbm_learns_begins_again(kernel: Ker
     assert all(torch.equal(value, parameters(second)[name]) for name, value in parameters(whole).items())
 
 
-def test_pieces_are_heard_in_other_keys() -> None:
+def test_pieces_are_heard_in_other_keys(device: torch.device) -> None:
     config = replace(TRAINING, epochs=60, lr=0.05, n_parallel=9, transpose=5)
     roll = np.zeros((30, 12), bool)
     roll[:, 6] = True
-    state = fresh(config)
+    state = fresh(config, device)
     train(state, PackedRolls.pack([roll], 12), config)
-    bv = state.network.bv.detach()
+    bv = state.network.bv.detach().cpu()
     assert set(np.flatnonzero(bv > bv[0] + 0.05)) == set(range(1, 12))
 
 
-def test_a_small_corpus_is_gone_through_often_enough() -> None:
+def test_a_small_corpus_is_gone_through_often_enough(device: torch.device) -> None:
     config = replace(TRAINING, epochs=1, min_updates=20)
-    state = fresh(config)
+    state = fresh(config, device)
     assert not train(state, scale_rolls(), config, should_stop=stop_after(19))
     assert state.update == 19
     assert train(state, scale_rolls(), config)
     assert state.epoch == 1
 
 
-def test_every_frame_counts_the_same_whatever_the_padding(kernel: Kernel | None) -> None:
+def test_every_frame_counts_the_same_whatever_the_padding(way: Way) -> None:
     """An update on subsequences of unequal length moves bv by the mean over their real frames."""
     short, long = np.ones((2, 12), dtype=bool), np.zeros((8, 12), dtype=bool)
     config = replace(TRAINING, epochs=1, lr=1.0, n_parallel=2, gibbs_steps=1)
-    state = fresh(config, kernel=kernel)
+    state = fresh(config, *way)
     state.network.bv.data.fill_(30.0)  # the chain then turns every key on: v_sample = 1
     train(state, PackedRolls.pack([short, long], 12), config)
-    np.testing.assert_allclose(state.network.bv.detach(), 30.0 + (2 / 10 - 1), rtol=1e-5)
+    np.testing.assert_allclose(state.network.bv.detach().cpu(), 30.0 + (2 / 10 - 1), rtol=1e-5)
 
 
 def test_an_empty_corpus_is_refused() -> None:
@@ -271,16 +275,16 @@ def test_an_empty_corpus_is_refused() -> None:
         train(fresh(), PackedRolls.pack([np.zeros((0, 12), dtype=bool)], 12), TRAINING)
 
 
-def test_a_training_that_diverges_says_so() -> None:
-    state = fresh()
+def test_a_training_that_diverges_says_so(device: torch.device) -> None:
+    state = fresh(TRAINING, device)
     state.network.bv.data[0] = torch.nan
     with pytest.raises(TrainingError, match="lower lr"):
         train(state, scale_rolls(), TRAINING)
 
 
-def test_the_probe_sees_a_chain_that_does_not_mix(kernel: Kernel | None) -> None:
+def test_the_probe_sees_a_chain_that_does_not_mix(way: Way) -> None:
     """An RBM with two far modes: from the data the chain stays where it is, from zeros it finds the wrong one."""
-    state = fresh()
+    state = fresh(TRAINING, *way)
     network = state.network
     for parameter in network.parameters():
         parameter.data.zero_()
@@ -288,13 +292,13 @@ def test_the_probe_sees_a_chain_that_does_not_mix(kernel: Kernel | None) -> None
     network.bh.data[0] = -120.0  # ... or none
     network.bv.data.fill_(-10.0)
     piece = PackedRolls.pack([np.ones((10, 12), dtype=bool)], 12)
-    assert probe(network, piece, "data", 15, kernel) > -0.1
-    assert probe(network, piece, "zeros", 25, kernel) < -50
+    assert probe(network, piece, "data", 15, way.kernel) > -0.1
+    assert probe(network, piece, "zeros", 25, way.kernel) < -50
 
 
-def test_no_score_is_beyond_certainty(kernel: Kernel | None) -> None:
+def test_no_score_is_beyond_certainty(way: Way) -> None:
     """Weights with which no chain mixes, as after steps far too long."""
-    state = fresh(kernel=kernel)
+    state = fresh(TRAINING, *way)
     for parameter in state.network.parameters():
-        parameter.data.normal_(0, 30, generator=torch.Generator().manual_seed(parameter.numel()))
+        parameter.data.normal_(0, 30, generator=torch.Generator(way.device).manual_seed(parameter.numel()))
     assert state.task.score(scale_rolls()) < 0

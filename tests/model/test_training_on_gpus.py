@@ -6,10 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load, save
 
-from model import checkpoint
-from model.artefact import metadata
 from model.config import TrainingConfig
 from model.cuda.chains import PlainChains
 from model.kernel import best
@@ -31,6 +28,8 @@ def by_the_kernel(config: TrainingConfig) -> TrainingState:
 def test_a_training_resumed_from_its_checkpoint_equals_an_uninterrupted_one(
     config: TrainingConfig, device: torch.device
 ) -> None:
+    from model import checkpoint
+
     whole = fresh(config, device)
     assert train(whole, scale_rolls(), config)
     first = fresh(config, device)
@@ -45,6 +44,8 @@ def test_a_training_resumed_from_its_checkpoint_equals_an_uninterrupted_one(
 
 @pytest.mark.parametrize("config", VARIANTS, ids=NAMES)
 def test_a_training_goes_on_on_the_cpu_and_comes_back(config: TrainingConfig, device: torch.device) -> None:
+    from model import checkpoint
+
     states = [fresh(config, device), by_the_kernel(config), fresh(config, device)]
     for before, after in pairwise(states):
         assert not train(before, scale_rolls(), config, should_stop=stop_after(2))
@@ -59,6 +60,11 @@ def test_a_training_goes_on_on_the_cpu_and_comes_back(config: TrainingConfig, de
 
 def test_random_numbers_of_another_kind_of_device_are_not_gone_on_with() -> None:
     """A state of 16 bytes, as CUDA's generators have; those of the CPU have 5,056."""
+    from safetensors.torch import load, save
+
+    from model import checkpoint
+    from model.artefact import metadata
+
     config = replace(TRAINING, epochs=2)
     before, after = (initial_state(RnnRbmNetwork(CONFIG), config) for _ in range(2))
     train(before, scale_rolls(), config, should_stop=stop_after(2))
