@@ -107,7 +107,7 @@ def workers(broker: Broker, server: EmbeddedServer, tmp_path: Path) -> "Iterator
 def test_every_worker_says_which_device_it_has_and_sees_no_other_gpu(
     broker: Broker, workers: "list[subprocess.Popen[bytes]]", tmp_path: Path
 ) -> None:
-    found = eventually(lambda: len(broker.workers()) == len(workers) and broker.workers())
+    found = eventually(lambda: len(broker.workers()) == len(workers) and broker.workers(), 240.0)
     assert {(view.queue, view.device, view.device_name) for view in found} == {
         (kind, *device)
         for kind in ("generate", "train")
@@ -116,5 +116,5 @@ def test_every_worker_says_which_device_it_has_and_sees_no_other_gpu(
     place = tmp_path / "place"
     place.mkdir()
     jobs = [broker.submit(Kind.GENERATE, {"meet": str(place), "guests": 3}, max_queued=10) for _ in range(3)]
-    ended = [run_async(broker, broker.wait(job, 30.0)) for job in jobs]
+    ended = [run_async(broker, broker.wait(job, 240.0)) for job in jobs]
     assert {job.result["visible"] for job in ended} == {"GPU-00-fake", "GPU-11-fake", None}
