@@ -68,6 +68,7 @@ class TrainOptions(JobOptions, total=False):
     channel_dropout: float
     state_dropout: float
     slips: float
+    stretch: int
     split: float
     transposed: float
 

@@ -130,6 +130,8 @@ class TrainingConfig:
     """Share of the recurrent units that a frame's biases do not see in training; of a gated recurrence."""
     slips: float = 0.0
     """Share of the frames that a gated recurrence and its memory hear as the model plays them (model/slips.py)."""
+    stretch: int = 4
+    """How many of these it plays one after another, on average."""
     split: float = 0.0
     """Share of the pieces that are cut into several in an epoch, each of which begins with nothing heard."""
     clip_norm: float | None = None

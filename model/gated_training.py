@@ -203,4 +203,4 @@ class _Heard:
         if not share:
             return roll
         drawing = Drawing(1.0, BEST_STEPS, STARTS[BEST_START])
-        return with_slips(roll, min(share, 0.9), maker, drawing, random)
+        return with_slips(roll, min(share, 0.9), self._config.stretch, maker, drawing, random)

@@ -11,20 +11,22 @@ from model.gated_sampler import PieceMaker
 from model.kernel import Drawing
 from model.pianoroll import Roll
 
-STRETCH = 4
-"""Frames that it draws one after another, on average."""
 
+def with_slips(
+    roll: Roll, share: float, stretch: int, maker: PieceMaker, drawing: Drawing, random: np.random.Generator
+) -> Roll:
+    """A copy of a piece (frames, n_visible) in which about that share of the frames are drawn by the model.
 
-def with_slips(roll: Roll, share: float, maker: PieceMaker, drawing: Drawing, random: np.random.Generator) -> Roll:
-    """A copy of a piece (frames, n_visible) in which about that share of the frames are drawn by the model."""
+    `stretch` is how many it draws one after another, on average.
+    """
     heard = roll.copy()
     seed = random.integers(2**63, size=1, dtype=np.uint64)
     piece = maker.begin(1, len(roll))
     t = 0
     while t < len(roll):
-        real = min(t + int(random.geometric(min(share / (STRETCH * (1 - share)), 1.0))), len(roll))
+        real = min(t + int(random.geometric(min(share / (stretch * (1 - share)), 1.0))), len(roll))
         maker.hear(piece, len(roll), roll[t:real])
-        t = min(real + int(random.geometric(1 / STRETCH)), len(roll))
+        t = min(real + int(random.geometric(1 / stretch)), len(roll))
         if t > real:
             heard[real:t] = maker.generate(piece, len(roll), drawing, seed, real, t)[0][0]
     return heard

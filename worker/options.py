@@ -47,6 +47,7 @@ class RecipeOptions(BaseModel):
     slips: float | None = Field(
         None, ge=0, le=0.9, description="share of the frames that a model with a memory plays itself in training"
     )
+    stretch: int | None = Field(None, ge=1, le=1000, description="how many it plays one after another, on average")
     split: float | None = Field(
         None, ge=0, le=1, description="share of the pieces that are cut into several, for a gated recurrence"
     )

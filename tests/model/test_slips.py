@@ -8,7 +8,7 @@ from model.config import ModelConfig
 from model.kernel import Drawing, Kernel
 from model.kernel.gated import GatedPieces
 from model.networks import new_network
-from model.slips import STRETCH, with_slips
+from model.slips import with_slips
 
 CONFIG = ModelConfig(kind="lstm-nade", n_hidden=8, n_hidden_recurrent=8, n_channels=16, dt=None, steps_per_beat=1)
 
@@ -19,17 +19,17 @@ def test_a_share_of_the_frames_is_the_models(compiled: Kernel) -> None:
     maker = GatedPieces(network.to_parameters(), compiled)
     silence = np.zeros((4000, 88), np.bool_)
     for share in (0.1, 0.5):
-        heard = with_slips(silence, share, maker, Drawing(1.0, 5, 0), np.random.default_rng(0))
+        heard = with_slips(silence, share, 4, maker, Drawing(1.0, 5, 0), np.random.default_rng(0))
         played = heard.any(axis=1)
         assert abs(played.mean() - share) < 0.05
         stretches = np.count_nonzero(played[1:] & ~played[:-1])
-        assert abs(played.sum() / stretches - STRETCH) < 1
+        assert abs(played.sum() / stretches - 4) < 1
     assert not silence.any()
 
 
 def test_the_same_numbers_give_the_same_slips(compiled: Kernel) -> None:
     maker = GatedPieces(new_network(replace(CONFIG, kind="lstm-rbm"), 0).to_parameters(), compiled)
     roll = np.random.default_rng(1).random((100, 88)) < 0.04
-    one, other = (with_slips(roll, 0.4, maker, Drawing(1.0, 5, 1), np.random.default_rng(2)) for _ in "ab")
+    one, other = (with_slips(roll, 0.4, 3, maker, Drawing(1.0, 5, 1), np.random.default_rng(2)) for _ in "ab")
     assert (one == other).all()
     assert (one != roll).any()

@@ -133,7 +133,7 @@ def test_every_option_comes_to_the_recipe(store: ArtefactStore) -> None:
         "tonality": "common", "learn_u0": True, "validation": 0.5, "patience": 7, "optimizer": "sgd", "momentum": 0.9,
         "lr_rbm": 0.02, "schedule": "cosine", "average": 0.9, "clip_norm": 2.0, "n_parallel": 2, "chain_start": "zeros",
         "initialization": "scaled", "rbm_pretraining": 3, "pretraining": 0.5, "input_dropout": 0.1, "transpose": 2,
-        "channel_dropout": 0.1, "state_dropout": 0.2, "slips": 0.1, "transposed": 0.5, "split": 0.5,
+        "channel_dropout": 0.1, "state_dropout": 0.2, "slips": 0.1, "stretch": 8, "transposed": 0.5, "split": 0.5,
     }  # fmt: skip
     assert RecipeOptions.model_fields.keys() == said.keys()
     assert train(store, "j1", **said)["status"] == "succeeded"
