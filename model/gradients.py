@@ -23,7 +23,6 @@ from model.parameters import Array, Parameters, shapes
 from model.pianoroll import Roll
 from model.rbm import contrastive_divergence, gibbs_chain, pseudo_log_likelihood
 from model.rnn_rbm import RnnRbmNetwork
-from model.training_set import TrainingSet
 
 SEQUENCES_A_SHARD = 8
 """Subsequences whose gradients are summed by one call of the kernel. The same for any number of threads, so that
@@ -46,25 +45,17 @@ Gradients = Callable[[Batch, Position], tuple[float, float]]
 
 @contextmanager
 def gradients(
-    network: RnnRbmNetwork,
-    generator: torch.Generator,
-    kernel: Kernel | None,
-    config: TrainingConfig,
-    training: TrainingSet,
-) -> Iterator[Gradients]:
+    network: RnnRbmNetwork, generator: torch.Generator, kernel: Kernel | None, config: TrainingConfig
+) -> "Iterator[PlainGradients | CompiledGradients]":
     """What computes the gradients of a training, for as long as it lasts; the kernel has none of u0."""
-
-    def on(compute: PlainGradients | CompiledGradients) -> Gradients:
-        return lambda batch, position: compute([training.frames(*sequence) for sequence in batch], position)
-
     if kernel is None or network.config.learn_u0:
-        yield on(PlainGradients(network, generator, config))
+        yield PlainGradients(network, generator, config)
         return
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)  # what is left to it is small, and its threads would take cores from the kernel's
     try:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            yield on(CompiledGradients(network, kernel, config, pool))
+            yield CompiledGradients(network, kernel, config, pool)
     finally:
         torch.set_num_threads(n_threads)
 

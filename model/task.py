@@ -1,7 +1,7 @@
 """What the training of an RNN-RBM asks of it, beside updates: how it begins, and how well it does."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, Protocol
 
 import numpy as np
@@ -79,9 +79,11 @@ class RnnRbmTask:
         """See `Task`."""
         return shuffled(training, self._config, epoch)
 
-    def gradients(self, training: TrainingSet) -> AbstractContextManager[Gradients]:
+    @contextmanager
+    def gradients(self, training: TrainingSet) -> Iterator[Gradients]:
         """See `Task`."""
-        return gradients(self._network, self._generator, self._kernel, self._config, training)
+        with gradients(self._network, self._generator, self._kernel, self._config) as compute:
+            yield lambda batch, position: compute([training.frames(*sequence) for sequence in batch], position)
 
     def measure(self, rolls: PackedRolls, epoch: int) -> dict[str, float]:
         """`zero_start`, and `monitor` where the updates do not have it."""
