@@ -189,6 +189,7 @@ class RemoteTrainer:
     client: "Client"
     corpus: str
     jobs: set[str] = field(default_factory=set)
+    stopped: bool = False
 
     def train(self, options: Options) -> Trained:
         """See `Trainer`."""
@@ -197,6 +198,8 @@ class RemoteTrainer:
         try:
             job = self.client.train_on(self.corpus, **options)
             self.jobs.add(job.id)
+            if self.stopped:  # while the job was on its way
+                self.client.cancel(job.id)
             result = self.client.wait(job.id).result or {}
         except ClientError as error:
             raise WorkerError(str(error)) from error
@@ -205,5 +208,6 @@ class RemoteTrainer:
 
     def stop(self) -> None:
         """See `Trainer`."""
+        self.stopped = True
         for job in list(self.jobs):
             self.client.cancel(job)

@@ -124,18 +124,19 @@ def test_notes_are_few_and_short(server: Server, metadata: dict[str, object]) ->
 
 
 def test_how_far_a_long_filling_in_is_can_be_followed(server: Server) -> None:
-    config = {"keep": [{"pitches": [60, 109]}], "gibbs_steps": 120, "n": 4}
+    config = {"keep": [{"pitches": [60, 109]}], "gibbs_steps": 145}
     response = server.http.post(
         "/generate",
-        files={"source": ("tune.mid", midi_file(bars=16))},
+        files={"source": ("tune.mid", midi_file(bars=64))},
         data={"config": json.dumps(config)},
-        headers={"Prefer": "respond-async", "Accept": "application/zip"},
+        headers={"Prefer": "respond-async", "Accept": "audio/midi"},
     )
+    assert response.status_code == 202, response.text
     events = server.http.get(f"{response.headers['location']}/events").text
     steps = [json.loads(found) for found in re.findall(r"event: progress\ndata: (.*)", events)]
     assert steps
-    assert {step["total"] for step in steps} == {4 * 128}
-    assert all(0 <= step["step"] <= 4 * 128 for step in steps)
+    assert {step["total"] for step in steps} == {512}
+    assert all(0 <= step["step"] <= 512 for step in steps)
     assert [step["step"] for step in steps] == sorted(step["step"] for step in steps)
     assert server.http.get(response.headers["location"]).json()["progress"] == steps[-1]
 
