@@ -186,5 +186,5 @@ def _bundled() -> Parameters:
         from model.artefact import from_bytes  # noqa: PLC0415 (safetensors need not be there)
     except ImportError:
         return RnnRbmNetwork(RECIPES["fast"].model, torch.Generator().manual_seed(0)).to_parameters()
-    (file,) = (Path(__file__).parents[1] / "worker" / "bundled").rglob("*.safetensors")
+    file = Path(__file__).parents[1] / "worker" / "bundled" / "models" / "0-nottingham" / "model.safetensors"
     return from_bytes(file.read_bytes())
