@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.samples import read
 from model.artefact import from_bytes, to_bytes
-from model.benchmark_rolls import read_benchmark_rolls
 from model.conditionals import conditionals, log_probabilities
-from model.config import PIANO, RECIPES, ModelConfig, TrainingConfig
+from model.config import PIANO, RECIPES, TrainingConfig
 from model.corpus import PackedRolls, statistics
 from model.curve import curve_png
 from model.kernel import best
@@ -49,12 +49,6 @@ PARTS: dict[str, list[tuple[str, Any]]] = {
     "chords": [("below", slice(12, None))],
 }
 """Parts of a memory: which rows of which parameters are theirs."""
-
-
-def read(data: Path, name: str, split: str, config: ModelConfig) -> PackedRolls:
-    """The rolls of one split."""
-    with (data / f"{name}-{split}.npz").open("rb") as file:
-        return read_benchmark_rolls(file, config)
 
 
 def measure(parameters: Parameters, rolls: PackedRolls, frames: int, temperatures: int, chains: int) -> dict[str, Any]:
@@ -138,7 +132,7 @@ def main() -> None:
     recipe = RECIPES[arguments.recipe]
     config = replace(recipe.model, dt=None, steps_per_beat=1, tonality="own", **arguments.model)
     training = replace(recipe.training, validation=0.0, **arguments.training)
-    rolls, unheard = (read(arguments.data, arguments.set, split, config) for split in ("train", "valid"))
+    rolls, unheard = (read(arguments.data / f"{arguments.set}-{split}.npz", config) for split in ("train", "valid"))
     some = PackedRolls.pack(unheard[:: max(1, unheard.n_frames // 10_000)], 88)
     began, cpu = time.perf_counter(), time.process_time()
 

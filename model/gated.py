@@ -15,14 +15,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
 from model.config import ModelConfig
 from model.kernel import Kernel
 from model.lstm import State, lstm
 from model.memory import HEARD
 from model.network import Network
-from model.parameters import Array, Parameters, shapes
+from model.parameters import Array, shapes
 from model.tied import TiedInput, tied
 
 FORGET_BIAS = 1.0
@@ -55,8 +54,7 @@ class GatedNetwork(Network):
     """The parameters, by the names and shapes of `model.parameters.shapes`."""
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         for name, shape in shapes(config).items():
             self.register_parameter(name, nn.Parameter(_first_values(name, shape, generator)))
         n = config.n_hidden_recurrent
@@ -75,18 +73,6 @@ class GatedNetwork(Network):
     Wsg: nn.Parameter
     bg: nn.Parameter
     U: nn.Parameter
-
-    @classmethod
-    def from_parameters(cls, parameters: Parameters) -> "GatedNetwork":
-        """A network of its own, on the CPU, with these parameters."""
-        network = cls(parameters.config)
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in parameters.arrays.items()})
-        return network
-
-    def to_parameters(self) -> Parameters:
-        """The parameters as they are now; on the CPU the arrays share the network's memory."""
-        arrays = {name: value.detach().cpu().contiguous().numpy() for name, value in self.named_parameters()}
-        return Parameters(self.config, arrays)
 
     def initial_state(self, n_sequences: int) -> State:
         """Nothing heard: u and c are 0, (B, n_hidden_recurrent)."""
@@ -138,8 +124,6 @@ def _dropped(x: Tensor, share: float, generator: torch.Generator | None) -> Tens
     """Numbers without a random share of them, the others as much larger."""
     if not share:
         return x
-    if generator is None:
-        return dropout(x, share)
     kept = torch.rand(x.shape, generator=generator, device=x.device) >= share
     return x * kept / (1 - share)
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from model.config import ModelConfig
 from model.network import Network
-from model.parameters import Parameters, shapes
 
 
 class RnnRbmNetwork(Network):
@@ -28,8 +27,7 @@ class RnnRbmNetwork(Network):
     """
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         n_visible, n_hidden, n_recurrent = config.n_visible, config.n_hidden, config.n_hidden_recurrent
 
         def normal(rows: int, columns: int, std: float) -> nn.Parameter:
@@ -51,18 +49,6 @@ class RnnRbmNetwork(Network):
         for parameter, std in ((self.W, 0.01), (self.Wuh, 0.001), (self.Wuv, 0.02), (self.Wvu, 0.1)):
             nn.init.normal_(parameter, std=std, generator=generator)
         nn.init.orthogonal_(self.Wuu, gain=0.9, generator=generator)
-
-    @classmethod
-    def from_parameters(cls, parameters: Parameters) -> "RnnRbmNetwork":
-        """A network of its own, on the CPU, with these parameters."""
-        network = cls(parameters.config)
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in parameters.arrays.items()})
-        return network
-
-    def to_parameters(self) -> Parameters:
-        """The parameters as they are now; on the CPU the arrays share the network's memory."""
-        arrays = {name: getattr(self, name).detach().cpu().contiguous().numpy() for name in shapes(self.config)}
-        return Parameters(self.config, arrays)
 
     def initial_state(self, n_sequences: int) -> Tensor:
         """u_0, shape (B, n_hidden_recurrent): 0 where it is not learned."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import conv1d, pad, relu
 
 from model.kernel import Kernel, check
-from model.kernel.gated import TIED, aligned, tied_view
+from model.kernel.gated import TIED, aligned, placed, tied_view
 from model.memory import BELOW, REACH
 
 
@@ -62,8 +62,10 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, kernel: Kernel, given: TiedInput, gates: Tensor, *values: Tensor | None) -> Tensor:
-        arrays = {name: _placed(value) for name, value in zip(TIED, values, strict=True) if value is not None}
-        inputs = [_placed(part) for part in given._replace(gates=gates)]
+        arrays = {
+            name: placed(value.detach().numpy()) for name, value in zip(TIED, values, strict=True) if value is not None
+        }
+        inputs = [placed(part.detach().numpy()) for part in given._replace(gates=gates)]
         out = torch.empty_like(given.v)
         view = tied_view(arrays, given.v.shape[1])
         addresses = [array.ctypes.data for array in inputs]
@@ -85,10 +87,3 @@ class _Compiled(torch.autograd.Function):
         check(done)
         values = [torch.from_numpy(found[name]) if name in found else None for name in TIED]
         return None, None, torch.from_numpy(grad_gates), *values
-
-
-def _placed(value: Tensor) -> Any:
-    """A copy that begins at a vector boundary, as an array."""
-    array = aligned(tuple(value.shape))
-    array[...] = value.detach().numpy()
-    return array

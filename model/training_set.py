@@ -48,12 +48,12 @@ class TrainingSet:
 
     def frames(self, *excerpts: Excerpt) -> Roll:
         """Parts of pieces one after another, (frames, n_visible)."""
-        parts = [self._frames(*excerpt) for excerpt in excerpts]
+        parts = [self._part(excerpt) for excerpt in excerpts]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _frames(self, piece: int, start: int, stop: int, semitones: int, begin: int) -> Roll:  # noqa: ARG002
-        roll = self.rolls.frames(int(self.pieces[piece]), start, stop)
-        return np.roll(roll, semitones, axis=1) if semitones else roll
+    def _part(self, excerpt: Excerpt) -> Roll:
+        roll = self.rolls.frames(int(self.pieces[excerpt.piece]), excerpt.start, excerpt.stop)
+        return np.roll(roll, excerpt.semitones, axis=1) if excerpt.semitones else roll
 
     def transpositions(self, config: TrainingConfig, epoch: int) -> NDArray[np.int64]:
         """Semitones by which each piece is moved in an epoch, (pieces,): none loses a note by it."""

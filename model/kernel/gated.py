@@ -30,6 +30,13 @@ def aligned(shape: tuple[int, ...]) -> Array:
     return room[first : first + size].reshape(shape)
 
 
+def placed(array: Array) -> Array:
+    """A copy that begins at a vector boundary."""
+    copy = aligned(array.shape)
+    copy[...] = array
+    return copy
+
+
 def padded(array: Array, fill: float = 0.0) -> Array:
     """A copy whose rows have a multiple of PAD floats."""
     rows = array[None] if array.ndim == 1 else array
@@ -101,36 +108,34 @@ class GatedPieces:
 
     def hear(self, piece: Pieces, room: int, frames: Frames) -> None:
         """A piece, (bytes,) or one row, goes on by given frames (frames, n_visible)."""
-        frames = np.ascontiguousarray(frames)
-        done = self._functions.gated_hear(
-            byref(self._view), len(frames), frames.ctypes.data, room, piece.ctypes.data, None, None, None
-        )
-        check(done)
+        self._hear(piece, room, frames)
 
     def biases(self, roll: Frames) -> tuple[Array, Array]:
         """bv_t (frames, n_visible) and bh_t (frames, n_hidden) of a whole piece's frames."""
-        roll = np.ascontiguousarray(roll)
         bv = np.empty((len(roll), self._config.n_visible), np.float32)
         bh = np.empty((len(roll), self._config.n_hidden), np.float32)
-        piece = self.begin(1, max(len(roll), 1))
-        done = self._functions.gated_hear(
-            byref(self._view), len(roll), roll.ctypes.data, max(len(roll), 1), piece.ctypes.data, bv.ctypes.data,
-            bh.ctypes.data, None,
-        )  # fmt: skip
-        check(done)
+        room = max(len(roll), 1)
+        self._hear(self.begin(1, room), room, roll, bv=bv, bh=bh)
         return bv, bh
 
     def log_probabilities(self, roll: Frames) -> NDArray[np.float64]:
         """log p(v_t | v_<t) by NADE of a whole piece's frames, (frames,)."""
-        roll = np.ascontiguousarray(roll)
         log_p = np.empty(len(roll))
-        piece = self.begin(1, max(len(roll), 1))
-        done = self._functions.gated_hear(
-            byref(self._view), len(roll), roll.ctypes.data, max(len(roll), 1), piece.ctypes.data, None, None,
-            log_p.ctypes.data,
-        )  # fmt: skip
-        check(done)
+        room = max(len(roll), 1)
+        self._hear(self.begin(1, room), room, roll, log_p=log_p)
         return log_p
+
+    def _hear(
+        self, piece: Pieces, room: int, frames: Frames, *, bv: Array | None = None, bh: Array | None = None,
+        log_p: NDArray[np.float64] | None = None,
+    ) -> None:  # fmt: skip
+        """A piece goes on; what is said of each frame is written to the arrays that are given."""
+        frames = np.ascontiguousarray(frames)
+        wanted = [None if array is None else array.ctypes.data for array in (bv, bh, log_p)]
+        done = self._functions.gated_hear(
+            byref(self._view), len(frames), frames.ctypes.data, room, piece.ctypes.data, *wanted
+        )
+        check(done)
 
 
 def _rows(n: int, size: int) -> Pieces:
@@ -156,19 +161,13 @@ def _prepared(arrays: Mapping[str, Array]) -> dict[str, Array]:
         prepared |= {"scalars": _gates(arrays["Wsu"])}
         prepared |= {"gate_u": arrays["Wug"], "gate_s": arrays["Wsg"], "gate_bias": arrays["bg"]}
         prepared |= {name: arrays[name] for name in TIED if name in arrays}
-    return {name: _placed(array) for name, array in prepared.items()}
+    return {name: placed(array) for name, array in prepared.items()}
 
 
 def _gates(array: Array) -> Array:
     """The four gates of each row (..., 4 n_hidden_recurrent), each padded."""
     parts = array.reshape(*array.shape[:-1], 4, -1)
     return padded(parts).reshape(*array.shape[:-1], -1)
-
-
-def _placed(array: Array) -> Array:
-    placed = aligned(array.shape)
-    placed[...] = array
-    return placed
 
 
 def _view(arrays: Mapping[str, Array], parameters: Parameters) -> GatedView:
