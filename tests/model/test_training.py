@@ -189,14 +189,18 @@ def test_averaged_parameters_are_kept_and_measured(way: Way) -> None:
 
 
 def test_each_rate_and_the_momentum_go_to_their_parameters(device: torch.device) -> None:
-    """One update by SGD with Nesterov's momentum moves by (1 + momentum) times the rate times the gradient."""
+    """One update by SGD with Nesterov's momentum moves by (1 + momentum) times the rate times the gradient.
+
+    The gradient is what the momentum is at first: on a GPU, PyTorch adds the momentum to `grad` itself.
+    """
     config = replace(TRAINING, epochs=1, n_parallel=9, lr=0.01, lr_rbm=0.5, momentum=0.5)
     state = fresh(config, device)
     before = parameters(state)
     train(state, scale_rolls(), config)
     for name, parameter in state.network.named_parameters():
         rate = 0.5 if name in ("W", "bv", "bh") else 0.01
-        torch.testing.assert_close(before[name] - parameter.detach(), rate * 1.5 * parameter.grad)
+        gradient = state.optimizer.state[parameter]["momentum_buffer"]
+        torch.testing.assert_close(before[name] - parameter.detach(), rate * 1.5 * gradient)
 
 
 def test_the_first_state_is_learned(device: torch.device) -> None:
@@ -242,7 +246,7 @@ def test_a_training_that_is_killed_while_the_rbm_learns_begins_again(way: Way) -
 
 
 def test_pieces_are_heard_in_other_keys(device: torch.device) -> None:
-    config = replace(TRAINING, epochs=60, lr=0.05, n_parallel=9, transpose=5)
+    config = replace(TRAINING, epochs=200, lr=0.05, n_parallel=9, transpose=5)  # with fewer, chance decides of some key
     roll = np.zeros((30, 12), bool)
     roll[:, 6] = True
     state = fresh(config, device)
