@@ -5,7 +5,7 @@ python -m bench.quality DATA SET RECIPE [--model '{…}'] [--training '{…}'] [
 DATA is a folder with SET-train.npz and SET-valid.npz. RECIPE is one of model.config.RECIPES; `--model` and `--training`
 change its settings. One line of JSON says what was trained, for how long, and how well it predicts: by NADE the exact
 log-likelihood of all frames, by an RBM annealed importance sampling from both sides on so many random frames. FOLDER
-gets the files of a bundled model: what is measured is what is saved, in half precision.
+gets the files of a bundled model, calibrated for drawing; what is measured is what is saved, in half precision.
 """
 
 import argparse
@@ -23,25 +23,27 @@ import torch
 
 from bench.samples import read
 from model.artefact import from_bytes, to_bytes
+from model.calibration import calibrate
 from model.conditionals import conditionals, log_probabilities
 from model.config import PIANO, RECIPES, TrainingConfig
 from model.corpus import PackedRolls, statistics
 from model.curve import curve_png
 from model.kernel import best
 from model.likelihood import Annealing, annealer, log_likelihood
-from model.memory import MOVED, SPANS
+from model.memory import MOVED, POINTER_ROWS, POINTER_SCALARS
 from model.network import Network
 from model.networks import new_network
 from model.parameters import Parameters
+from model.sampler import gated_sampler
 from model.training import TrainingState, initial_state, keeping, train
 
 TEMPI = {"nottingham": 240.0, "piano-midi": 240.0, "musedata": 240.0, "jsb-chorales": 100.0}
 """Frames a minute of the pieces that a model makes: a frame is an eighth note, a chorale's a quarter."""
 
 
-POINTERS, POSITION = slice(0, 2 * (len(SPANS) + 1)), slice(2 * (len(SPANS) + 1), MOVED)
+POSITION = slice(POINTER_SCALARS.stop, MOVED)
 PARTS: dict[str, list[tuple[str, Any]]] = {
-    "pointers": [("Wvu", [1, 2, 3]), ("conv", [2, 3, 4, 5]), ("Wsu", POINTERS), ("Wsg", POINTERS)],
+    "pointers": list(POINTER_ROWS.items()),
     "position": [("Wsu", POSITION), ("Wsg", POSITION)],
     "moved": [("Wsu", [MOVED]), ("Wsg", [MOVED])],
     "traces": [("conv", [1, 6, 7, 8, 9])],
@@ -83,11 +85,9 @@ def leave_out(network: Network, parts: list[str]) -> None:
 
 
 def files_of(
-    name: str, corpus: dict[str, Any], recipe: str, state: TrainingState, training: TrainingConfig
+    name: str, corpus: dict[str, Any], recipe: str, state: TrainingState, training: TrainingConfig, weights: bytes
 ) -> dict[str, bytes]:
     """What the store keeps of a model."""
-    with keeping(state) as network:
-        weights = to_bytes(network.to_parameters(), half=True)
     record = {
         "id": f"0-{name}",
         "name": name,
@@ -147,11 +147,16 @@ def main() -> None:
     leave_out(state.network, arguments.without)
     train(state, rolls, training, on_epoch=on_epoch)
     trained = {"wall_seconds": round(time.perf_counter() - began), "cpu_seconds": round(time.process_time() - cpu)}
-    corpus = {"name": arguments.set, "tempo": TEMPI[arguments.set], **statistics(rolls, PIANO[0])}
-    files = files_of(arguments.save.name if arguments.save else "", corpus, arguments.recipe, state, training)
-    parameters = from_bytes(files["model.safetensors"])
+    with keeping(state) as network:
+        parameters = network.to_parameters()
+        if arguments.save:
+            parameters = calibrate(parameters, rolls, lambda drawn: gated_sampler(drawn, "cpu", best()))
+        weights = to_bytes(parameters, half=True)
+    parameters = from_bytes(weights)
     found = measure(parameters, unheard, arguments.frames, arguments.temperatures, arguments.chains)
     if arguments.save:
+        corpus = {"name": arguments.set, "tempo": TEMPI[arguments.set], **statistics(rolls, PIANO[0])}
+        files = files_of(arguments.save.name, corpus, arguments.recipe, state, training, weights)
         arguments.save.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             (arguments.save / name).write_bytes(data)

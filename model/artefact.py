@@ -1,7 +1,8 @@
 """The model file: safetensors with the tutorial's parameter names and the config as metadata. Free of torch.
 
 Tensors: those of `model.parameters.shapes`, float32; of a gated recurrence they may be stored as float16, for half the
-size, and are float32 once read. Metadata: `config`, the JSON of `ModelConfig.to_dict`.
+size, and are float32 once read, and those of `calibration_shapes` may be there. Metadata: `config`, the JSON of
+`ModelConfig.to_dict`.
 """
 
 import json
@@ -15,7 +16,7 @@ from safetensors.numpy import load, save
 
 from model.config import PIANO, ModelConfig
 from model.errors import ArtefactError, ConfigError
-from model.parameters import Parameters, shapes
+from model.parameters import Parameters, calibration_shapes, shapes
 
 
 def to_bytes(parameters: Parameters, *, half: bool = False) -> bytes:
@@ -54,13 +55,15 @@ def from_bytes(data: bytes) -> Parameters:
     except (SafetensorError, KeyError) as error:  # KeyError: a type that NumPy does not have
         raise ArtefactError(f"not a safetensors file: {error}") from error
     config = _config(data)
-    wanted = shapes(config)
+    wanted, optional = shapes(config), calibration_shapes(config)
     for name in wanted:
         if name not in arrays:
             raise ArtefactError(f"{name} is missing: the tensors are {', '.join(wanted)}")
-        _check(name, arrays[name], wanted[name], _types(config))
-    if unknown := sorted(arrays.keys() - wanted.keys()):
-        raise ArtefactError(f"{unknown[0]} is not a tensor of this model, whose are {', '.join(wanted)}")
+    known = wanted | optional
+    if unknown := sorted(arrays.keys() - known.keys()):
+        raise ArtefactError(f"{unknown[0]} is not a tensor of this model, whose are {', '.join(known)}")
+    for name, array in arrays.items():
+        _check(name, array, known[name], _types(config))
     return Parameters(config, {name: array.astype(np.float32, copy=False) for name, array in arrays.items()})
 
 

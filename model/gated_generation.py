@@ -1,6 +1,6 @@
 """Pieces of the models with a gated recurrence, frame by frame in PyTorch: simple and slow.
 
-For GPUs, for machines without the compiled kernel, and as that kernel's oracle; `model.gated_sampler.PieceMaker` says
+For GPUs, for machines without the compiled kernel, and as that kernel's oracle; `model.makers.PieceMaker` says
 what its methods do.
 """
 

@@ -1,19 +1,21 @@
 """Samples pieces of the models with a gated recurrence, a piece after its primer, or around what is given.
 
-What draws the frames is a `PieceMaker`: the compiled kernel's `GatedPieces`, or PyTorch's in model/gated_generation.py.
+What draws the frames is a `PieceMaker` (model/makers.py): the compiled kernel's `GatedPieces`, or PyTorch's in
+model/gated_generation.py.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.cores import OnStep, Report, perform
+from model.draft import Draft
 from model.drawing import BEST_START, BEST_STEPS, Start
 from model.infilling import PARTICLES, LogWeights, fill_in, penalties
 from model.kernel import STARTS, Clamp, Drawing, Frames, stream_of
+from model.makers import PieceMaker
 from model.parameters import Parameters
 from model.pianoroll import Roll
 
@@ -21,32 +23,6 @@ SLICE_WORK = 1.5e9
 """Gibbs steps times weights between two looks at `on_step`: some 50 ms."""
 STEPS_OF_A_CONTEXT = 100
 """The memory and the recurrence cost a frame about as much as so many Gibbs steps."""
-
-
-class PieceMaker(Protocol):
-    """Hears and draws frames of pieces, of which it knows the `pieces` that it made itself: one row, or item, each."""
-
-    def begin(self, n: int, room: int) -> Any:
-        """`n` pieces of which nothing has been heard, for at most so many frames."""
-        ...
-
-    def copies(self, pieces: Any, chosen: NDArray[np.intp]) -> Any:
-        """Those pieces, of which some may be chosen several times."""
-        ...
-
-    def hear(self, piece: Any, room: int, frames: Frames) -> None:
-        """A piece, the only one, goes on by given frames (frames, n_visible)."""
-        ...
-
-    def generate(
-        self, pieces: Any, room: int, drawing: Drawing, seeds: NDArray[np.uint64], first: int, last: int,
-        clamp: Clamp | None = None,
-    ) -> tuple[Frames, LogWeights]:  # fmt: skip
-        """Frames `first` to `last` of each piece, (pieces, last - first, n_visible), which then have heard them.
-
-        With a clamp, which has as many frames, also the log probability of what is given to each piece, (pieces,).
-        """
-        ...
 
 
 @dataclass
@@ -59,10 +35,14 @@ class GatedSampler:
     kernel: str
     threads: int = 1
     start: Start = BEST_START
+    calibrated: PieceMaker | None = None
+    """What draws pieces freely, where the model has a calibration for that."""
+    wary: bool = True
+    """Whether frames of a free piece that loop are taken back."""
 
-    def from_zeros(self) -> "GatedSampler":
-        """The same with chains that start from zeros."""
-        return replace(self, start="zeros")
+    def uncalibrated(self) -> "GatedSampler":
+        """The same of the model itself, with chains that start from zeros."""
+        return replace(self, start="zeros", calibrated=None, wary=False)
 
     def generate(
         self,
@@ -74,24 +54,24 @@ class GatedSampler:
         primer: Roll | None = None,
         on_step: OnStep | None = None,
     ) -> Frames:
-        """Frame t takes the same random numbers with a primer and without."""
+        """Frame t takes the same random numbers with a primer and without, unless it is drawn anew for a loop."""
         start = 0 if primer is None else len(primer)
         end = start + length
-        heard = self.pieces.begin(1, end)
+        maker = self.calibrated or self.pieces
+        heard = maker.begin(1, end)
         rolls = np.empty((len(seeds), end, self.parameters.config.n_visible), np.bool_)
         if primer is not None:
             rolls[:, :start] = primer
-            self.pieces.hear(heard, end, primer)
-        drawing = self._drawing(gibbs_steps, temperature)
+            maker.hear(heard, end, primer)
+        drawing = self._drawing(gibbs_steps, temperature * self._free_temperature())
         n_frames = self._slice(gibbs_steps)
 
         def sample(index: int, report: Report) -> None:
-            own = self.pieces.copies(heard, np.zeros(1, np.intp))
-            seed = np.array([seeds[index]], np.uint64)
-            for first in range(start, end, n_frames):
-                last = min(first + n_frames, end)
-                rolls[index, first:last] = self.pieces.generate(own, end, drawing, seed, first, last)[0][0]
-                report(last - start)
+            draft, fewest_left = Draft(maker, heard, rolls[index], start), length
+            while draft.frames_left:
+                draft.go_on(drawing, seeds[index], n_frames, wary=self.wary)
+                fewest_left = min(fewest_left, draft.frames_left)
+                report(length - fewest_left)
 
         perform(sample, len(seeds), on_step, self.threads)
         return rolls
@@ -107,7 +87,10 @@ class GatedSampler:
         temperature: float = 1.0,
         on_step: OnStep | None = None,
     ) -> Frames:
-        """By the particle filter of model.infilling; NADE's weights are exact, and its frames take no Gibbs steps."""
+        """By the particle filter of model.infilling; NADE's weights are exact, and its frames take no Gibbs steps.
+
+        What is given keeps the piece from drifting: no calibration is needed, and none is taken.
+        """
         n_frames = self._slice(2 * gibbs_steps + 1, particles)
         rolls = np.empty((len(seeds), *source.shape), np.bool_)
         drawing = self._drawing(gibbs_steps, temperature)
@@ -124,6 +107,10 @@ class GatedSampler:
 
         perform(sample, len(seeds), on_step, self.threads)
         return rolls
+
+    def _free_temperature(self) -> float:
+        found = self.parameters.arrays.get("free_temperature") if self.calibrated else None
+        return 1.0 if found is None else float(found[0])
 
     def _drawing(self, gibbs_steps: int, temperature: float) -> Drawing:
         return Drawing(temperature, gibbs_steps, STARTS[self.start])

@@ -21,12 +21,12 @@ from model.drawing import BEST_START, BEST_STEPS
 from model.errors import ConfigError
 from model.gated import Contexts, Dropout, GatedNetwork
 from model.gated_generation import PlainPieces
-from model.gated_sampler import PieceMaker
 from model.gradients import Gradients, Position
 from model.kernel import STARTS, Drawing, Kernel, stream_of
 from model.kernel.gated import GatedPieces
 from model.kernel.gated import contexts as compiled_contexts
 from model.lstm import State
+from model.makers import PieceMaker
 from model.memory import MOVED, contexts
 from model.nade import nade_logits
 from model.parameters import Array, Parameters

@@ -39,7 +39,18 @@ BELOW = 48
 N_PLANES = 10
 HEARD = (0, 2, 3, 4)
 """Planes that the recurrence takes; the pitch-tied layer takes all."""
-N_SCALARS = 2 * (len(SPANS) + 1) + sum(PERIODS) + 2
+POINTERS = range(2, 6)
+"""The planes of what followed earlier places like this one."""
+POINTER_SCALARS = slice(0, 2 * (len(SPANS) + 1))
+"""The numbers that say how much alike these are."""
+POINTER_ROWS: dict[str, list[int] | slice] = {
+    "Wvu": [place for place, plane in enumerate(HEARD) if plane in POINTERS],
+    "conv": list(POINTERS),
+    "Wsu": POINTER_SCALARS,
+    "Wsg": POINTER_SCALARS,
+}
+"""Of the parameters that take a context, the rows that take what the pointers say."""
+N_SCALARS = POINTER_SCALARS.stop + sum(PERIODS) + 2
 MOVED = N_SCALARS - 1
 """The number that says in training that a piece was moved to another key, so that only its own counts as its key."""
 

@@ -24,7 +24,8 @@ class Network(nn.Module):
     def from_parameters(cls, parameters: Parameters) -> Self:
         """A network of its own, on the CPU, with these parameters."""
         network = cls(parameters.config)
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in parameters.arrays.items()})
+        arrays = {name: parameters.arrays[name] for name in shapes(parameters.config)}
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
         return network
 
     def to_parameters(self) -> Parameters:

@@ -40,9 +40,17 @@ def _gated_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def calibration_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """What a gated recurrence may have besides, for drawing pieces freely: model/calibration.py."""
+    if config.kind == "rnn-rbm":
+        return {}
+    found: dict[str, tuple[int, ...]] = {"free_bias": (config.n_visible,)}
+    return found | ({"free_gain": (1,), "free_temperature": (1,)} if config.n_channels else {})
+
+
 @dataclass(frozen=True)
 class Parameters:
-    """An RNN-RBM: its config and its parameters, float32 and contiguous, by name."""
+    """A model: its config and its parameters, float32 and contiguous, by name."""
 
     config: ModelConfig
     arrays: Mapping[str, Array]

@@ -3,18 +3,21 @@
 Both sample the same distribution; the same seed gives the same piece on the same one of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.calibration import applied
 from model.cores import OnStep, Report, n_cores, perform
 from model.drawing import Way
 from model.gated_sampler import GatedSampler
 from model.infilling import PARTICLES, LogWeights, fill_in, penalties
 from model.kernel import Clamp, Frames, Kernel, stream_of
 from model.kernel.gated import GatedPieces
+from model.makers import PieceMaker
 from model.parameters import Array, Parameters
 from model.pianoroll import Roll
 
@@ -95,16 +98,20 @@ def sampler(parameters: Parameters, device: str, kernel: Kernel | None) -> Sampl
 
 def gated_sampler(parameters: Parameters, device: str, kernel: Kernel | None) -> GatedSampler:
     """The sampler of a model with a gated recurrence."""
+    maker: Callable[[Parameters], PieceMaker]
     if device == "cpu" and kernel is not None:
-        return GatedSampler(parameters, GatedPieces(parameters, kernel), device, kernel.name, n_cores())
-    from model.gated_generation import PlainPieces  # noqa: PLC0415 (torch takes a second to load)
+        maker, name, threads = partial(GatedPieces, kernel=kernel), kernel.name, n_cores()
+    else:
+        from model.gated_generation import PlainPieces  # noqa: PLC0415 (torch takes a second to load)
 
-    return GatedSampler(parameters, PlainPieces(parameters, device), device, "torch")
+        maker, name, threads = partial(PlainPieces, device=device), "torch", 1
+    calibrated = maker(applied(parameters)) if "free_bias" in parameters.arrays else None
+    return GatedSampler(parameters, maker(parameters), device, name, threads, calibrated=calibrated)
 
 
 def in_way(sampler: Sampler, way: Way) -> Sampler:
-    """The sampler with chains that start as `way` says; an RNN-RBM's start from zeros in any."""
-    return sampler.from_zeros() if way == "tutorial" and isinstance(sampler, GatedSampler) else sampler
+    """The sampler in this way; an RNN-RBM's is the same in any."""
+    return sampler.uncalibrated() if way == "tutorial" and isinstance(sampler, GatedSampler) else sampler
 
 
 class CompiledSampler:

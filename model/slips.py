@@ -7,8 +7,8 @@ there, and learns to predict the real ones (scheduled sampling, Bengio et al. 20
 
 import numpy as np
 
-from model.gated_sampler import PieceMaker
 from model.kernel import Drawing
+from model.makers import PieceMaker
 from model.pianoroll import Roll
 
 

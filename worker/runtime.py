@@ -39,6 +39,8 @@ class Runtime:
     accelerator: "Accelerator | None" = None
     """What is fast on the GPU, if the device is one."""
     together: Together = field(default_factory=Together)
+    spare: Kernel | None = None
+    """The CPU's compiled kernel, where the device is a GPU: for what it does not do."""
 
     @property
     def has_kernel(self) -> bool:
@@ -78,14 +80,15 @@ def prepare(kind: Kind, settings: Settings) -> Runtime:
     except ConfigError as error:
         raise StartError(str(error)) from error
     device = place.torch
-    compiled = best() if device == "cpu" and settings.kernel == "auto" else None
+    kernel = best() if settings.kernel == "auto" else None
+    compiled, spare = (kernel, None) if device == "cpu" else (None, kernel)
     if compiled is None:
         _limit_torch(kind)
     elif kind is not Kind.GENERATE:
         os.nice(TRAINING_NICENESS)  # it takes all cores, and requests are to be answered while it does
     store = ArtefactStore(settings.data)
     gpu = None if device == "cpu" else _accelerator(kind, settings, place)
-    _runtime = Runtime(store, device, compiled, ModelCache(store, device, compiled, gpu), place, gpu)
+    _runtime = Runtime(store, device, compiled, ModelCache(store, device, compiled, gpu), place, gpu, spare=spare)
     return _runtime
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from model import artefact, checkpoint
+from model.calibration import calibrate
 from model.config import RECIPES, ModelConfig, TrainingConfig
 from model.corpus import PackedRolls, statistics
 from model.curve import curve_png
@@ -13,6 +14,8 @@ from model.errors import ModelError
 from model.evaluation import EvaluationConfig, evaluate
 from model.likelihood import Annealing
 from model.networks import network_from, new_network
+from model.parameters import Parameters, calibration_shapes
+from model.sampler import gated_sampler
 from model.training import TrainingState, initial_state, keeping
 from model.training import train as train_network
 from model.training_set import split
@@ -82,7 +85,8 @@ def train(params: dict[str, Any], runtime: Runtime) -> Outcome:
         store.drop_checkpoint(context.job_id)
         return Outcome(status=status)
     reached = state.metrics | (_likelihood(runtime, state, rolls, config) if done else {})
-    record, weights = _model(runtime, wanted, state, config, facts(status) | {"reached": reached})
+    heard = rolls if done else None
+    record, weights = _model(runtime, wanted, state, config, facts(status) | {"reached": reached}, heard)
     files = {CONTENTS[MODEL]: weights, "curve.png": curve_png(state.history, title=record["name"])}
     store.publish(MODEL, context.job_id, record, files)
     store.drop_checkpoint(context.job_id)
@@ -136,12 +140,20 @@ def _start(
 
 
 def _model(
-    runtime: Runtime, wanted: TrainJob, state: TrainingState, config: TrainingConfig, facts: dict[str, Any]
+    runtime: Runtime,
+    wanted: TrainJob,
+    state: TrainingState,
+    config: TrainingConfig,
+    facts: dict[str, Any],
+    heard: PackedRolls | None = None,
 ) -> tuple[dict[str, Any], bytes]:
-    """Record and weights of the model as it is now."""
+    """Record and weights of the model as it is now, calibrated to be like `heard` when it plays freely."""
     model_id = current_context().job_id
     with keeping(state) as network:
-        weights = artefact.to_bytes(network.to_parameters())
+        parameters = network.to_parameters()
+        if heard is not None:
+            parameters = _calibrated(runtime, parameters, heard)
+        weights = artefact.to_bytes(parameters)
     record = {
         "id": model_id,
         "name": wanted.name or model_id,
@@ -161,6 +173,14 @@ def _model(
         **facts,
     }
     return record, weights
+
+
+def _calibrated(runtime: Runtime, parameters: Parameters, heard: PackedRolls) -> Parameters:
+    """With a calibration, if it is of a kind that takes one; PyTorch would draw for it for minutes."""
+    kernel = runtime.compiled or runtime.spare
+    if kernel is None or not calibration_shapes(parameters.config):
+        return parameters
+    return calibrate(parameters, heard, lambda drawn: gated_sampler(drawn, "cpu", kernel))
 
 
 def _likelihood(runtime: Runtime, state: TrainingState, rolls: PackedRolls, config: TrainingConfig) -> dict[str, float]:

@@ -154,8 +154,9 @@ def test_conditionals_are_written_for_either_head(
 
 
 def test_a_training_goes_on_from_it_and_after_an_interruption(
-    store: ArtefactStore, parameters: Parameters, monkeypatch: pytest.MonkeyPatch
+    store: ArtefactStore, parameters: Parameters, compiled: Kernel | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And has a calibration at its end, where there is a kernel to draw for it."""
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     said = complete_training(store, TrainParams(recipe="tutorial", epochs=2, init_from="m", lr=0.01))
     job = TrainJob(**said.model_dump(exclude_none=True), corpus=corpus_of(store)).model_dump(mode="json")
@@ -171,6 +172,7 @@ def test_a_training_goes_on_from_it_and_after_an_interruption(
     assert learned.config == parameters.config
     assert store.record(MODEL, "child")["config"] == parameters.config.to_dict()
     assert (learned.arrays["Wuu"] != parameters.arrays["Wuu"]).any()
+    assert ("free_bias" in learned.arrays) == (compiled is not None)
 
 
 def test_a_file_beyond_all_bounds_is_refused(parameters: Parameters, store: ArtefactStore) -> None:
