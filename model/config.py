@@ -167,20 +167,19 @@ class Recipe:
 
 
 _MEMORY = TrainingConfig(
-    epochs=30,
-    lr=4e-3,
+    epochs=40,
+    lr=3e-3,
     batch_size=100,
     n_parallel=8,
     min_updates=50,
     optimizer="adam",
-    schedule="cosine",
     rbm_pretraining=9000,
     input_dropout=0.2,
     channel_dropout=0.2,
     state_dropout=0.5,
     clip_norm=5.0,
     transpose=5,
-    average=0.995,
+    average=0.998,
     validation=0.1,
     patience=10,
 )
