@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -31,6 +32,7 @@ import torch
 from bench import device_limits, device_work
 from bench.contest import Contest
 from bench.device_work import Work
+from bench.failures import MARK
 from bench.needs import missing, missing_by_test
 from bench.report import Row, table, write
 from model.cuda.accelerator import accelerator
@@ -39,16 +41,23 @@ from model.kernel import best, kernels
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 480.0
-CHECK_SECONDS = 200.0
+CHECK_SECONDS = 190.0
+LEAST = 15.0
+"""Seconds that are worth beginning with tests."""
 TESTS = (
-    "fused_chain", "whole_updates", "batch_sampler", "training_on_gpus", "annealing_room", "device", "rbm", "rnn_rbm",
-    "training", "gated_training", "gated", "gated_generation", "gated_evaluation", "likelihood", "generation",
-    "infilling", "evaluation", "kernel",
+    "fused_chain", "fused_recurrence", "whole_updates", "batch_sampler", "training_on_gpus", "annealing_room",
+    "device", "rbm", "rnn_rbm", "training", "gated_training", "gated", "gated_generation", "gated_evaluation",
+    "likelihood", "generation", "infilling", "evaluation", "kernel",
 )  # fmt: skip
 """Of tests/model, what is computed on a device and with what; the first to be known stand first."""
-SMALL_TESTS = ("fused_chain", "whole_updates", "training_on_gpus", "annealing_room", "device", "rbm", "rnn_rbm")
-FIRST = "cuda or fused_chain"
+SMALL_TESTS = (
+    "fused_chain", "fused_recurrence", "whole_updates", "training_on_gpus", "annealing_room", "device", "rbm",
+    "rnn_rbm",
+)  # fmt: skip
+FIRST = "cuda or fused"
 """The tests that run on the GPU, as pytest is told; the others run in what is left of the time."""
+PROCESSES = min(14, os.cpu_count() or 1)
+"""That run tests side by side, where pytest-xdist is there."""
 OUTCOME = re.compile(r"\b(PASSED|FAILED|ERROR|SKIPPED|XFAIL)\b")
 PARTS = ("chains", "updates", "pieces", "likelihood")
 
@@ -115,6 +124,9 @@ def check(device: torch.device, small: bool) -> Iterator[Row]:
     arguments = list(_without_what_is_missing(files))
     until = min(CHECK_SECONDS, left() - 60)
     for where, which in (("", ""),) if device.type == "cpu" else ((", on the GPU", FIRST), ("", f"not ({FIRST})")):
+        if until < LEAST:
+            yield Row(f"model tests{where}", "pytest", None, "", note="no time was left: NOT CHECKED")
+            continue
         note, took = _tested([*arguments, *(["-k", which] if which else [])], until)
         until -= took
         yield Row(f"model tests{where}", "pytest", None, "", note=note)
@@ -135,22 +147,24 @@ def _without_what_is_missing(files: Iterable[Path]) -> Iterator[str]:
 
 def _tested(arguments: Sequence[str], limit: float) -> tuple[str, float]:
     """What came of tests within so many seconds, in words, and the seconds that they took."""
-    command = [sys.executable, "-m", "pytest", "-v", "-rfEs", "--tb=short", "-c", os.devnull, "--rootdir", str(ROOT)]
-    command += ["--import-mode=importlib", "--continue-on-collection-errors", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "-v", "-rs", "--tb=short", "-c", os.devnull, "--rootdir", str(ROOT)]
+    command += ["--import-mode=importlib", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
+    command += ["-p", "bench.failures", *(["-n", str(PROCESSES)] if find_spec("xdist") else []), *arguments]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as told:
+        tests = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=told, stderr=told, start_new_session=True)
         try:
-            ended: int | None = subprocess.run(
-                command, cwd=ROOT, env=environment, timeout=limit, stdout=told, stderr=told, check=False
-            ).returncode
+            ended: int | None = tests.wait(limit)
         except subprocess.TimeoutExpired:
+            os.killpg(tests.pid, signal.SIGKILL)
             ended = None
+            tests.wait()
         told.seek(0)
         lines = told.read().splitlines()
     for line in lines:
-        if line.startswith(("FAILED", "ERROR", "SKIPPED", "E  ")) or " FAILED" in line:
+        if line.startswith((MARK, "ERROR", "SKIPPED")):
             say(line)
     counts = Counter(found[1].lower() for line in _progress(lines) if (found := OUTCOME.search(line)))
     summary = ", ".join(f"{n} {outcome}" for outcome, n in counts.items()) or "\n".join(lines[-1:])
@@ -165,7 +179,7 @@ def _progress(lines: Iterable[str]) -> Iterator[str]:
         if begun and line.startswith("==="):
             return
         begun = begun or line.startswith("===")
-        if "::" in line:
+        if "::" in line and not line.startswith(MARK):
             yield line
 
 

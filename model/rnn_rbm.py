@@ -10,7 +10,7 @@ The state depends on the data only, never on samples of the RBM. In training all
 first and one Gibbs chain then runs over all frames at once. Shapes: T frames, B sequences, time first.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -64,41 +64,72 @@ class RnnRbmNetwork(Network):
         """u_t from v_t (B, n_visible) and u_{t-1} (B, n_hidden_recurrent)."""
         return torch.tanh(self.bu + v @ self.Wvu + u @ self.Wuu)
 
-    def biases_of(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def biases_of(self, v: Tensor, loops: "Loops | None" = None) -> tuple[Tensor, Tensor]:
         """bv_t and bh_t of every frame of v (T, B, n_visible), each set by the frames before it only."""
         u0 = self.initial_state(v.shape[1])
-        u = recurrence(self.bu + v @ self.Wvu, self.Wuu, u0)  # (T, B, n_hidden_recurrent)
+        u = recurrence(self.bu + v @ self.Wvu, self.Wuu, u0, loops)  # (T, B, n_hidden_recurrent)
         u_previous = torch.cat([u0[None], u[:-1]])
         return self.conditional_biases(u_previous)
 
 
-def recurrence(drive: Tensor, Wuu: Tensor, u0: Tensor) -> Tensor:
-    """All states u_t = tanh(drive_t + u_{t-1} Wuu): (T, B, n), (n, n), (B, n) -> (T, B, n)."""
-    return _Recurrence.apply(drive, Wuu, u0)  # type: ignore[no-untyped-call, no-any-return] # apply has no types
+class Loops(Protocol):
+    """The two loops over time of a recurrence: T frames of B sequences, n recurrent units."""
+
+    def states(self, drive: Tensor, Wuu: Tensor, u0: Tensor) -> Tensor:
+        """All states u_t = tanh(drive_t + u_{t-1} Wuu): (T, B, n), (n, n), (B, n) -> (T, B, n)."""
+        ...
+
+    def deltas(self, grad: Tensor, states: Tensor, Wuu: Tensor) -> Tensor:
+        """The gradients of all drive_t from those of the states: (T, B, n), (T, B, n), (n, n) -> (T, B, n)."""
+        ...
 
 
-class _Recurrence(torch.autograd.Function):
-    """The loop over time with back-propagation through time written out: a fifth of autograd's cost per step."""
+class PlainLoops:
+    """Frame by frame in PyTorch."""
 
-    @staticmethod
-    def forward(ctx: Any, drive: Tensor, Wuu: Tensor, u0: Tensor) -> Tensor:
+    def states(self, drive: Tensor, Wuu: Tensor, u0: Tensor) -> Tensor:
+        """See `Loops`."""
         states = torch.empty_like(drive)
         u = u0
         for t in range(len(drive)):
             u = torch.addmm(drive[t], u, Wuu, out=states[t]).tanh_()
-        ctx.save_for_backward(states, Wuu, u0)
         return states
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        states, Wuu, u0 = ctx.saved_tensors
-        (grad,) = gradients
+    def deltas(self, grad: Tensor, states: Tensor, Wuu: Tensor) -> Tensor:
+        """See `Loops`."""
         slope = 1 - states * states
-        delta = torch.empty_like(states)  # gradient of each drive_t
-        carried = torch.zeros_like(u0)
+        delta = torch.empty_like(states)
+        carried = torch.zeros_like(states[0])
         for t in reversed(range(len(states))):
             torch.add(grad[t], carried, out=delta[t]).mul_(slope[t])
             carried = delta[t] @ Wuu.T
+        return delta
+
+
+PLAIN = PlainLoops()
+
+
+def recurrence(drive: Tensor, Wuu: Tensor, u0: Tensor, loops: Loops | None = None) -> Tensor:
+    """All states, as `Loops.states` has them, by the plain loops where no others are given."""
+    states: Tensor = _Recurrence.apply(drive, Wuu, u0, loops or PLAIN)  # type: ignore[no-untyped-call] # has no types
+    return states
+
+
+class _Recurrence(torch.autograd.Function):
+    """Back-propagation through time written out: a fifth of autograd's cost per step."""
+
+    @staticmethod
+    def forward(ctx: Any, drive: Tensor, Wuu: Tensor, u0: Tensor, loops: Loops) -> Tensor:
+        states = loops.states(drive, Wuu, u0)
+        ctx.save_for_backward(states, Wuu, u0)
+        ctx.loops = loops
+        return states
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        states, Wuu, u0 = ctx.saved_tensors
+        (grad,) = gradients
+        delta = ctx.loops.deltas(grad, states, Wuu)
         previous = torch.cat([u0[None], states[:-1]])
         grad_Wuu = previous.flatten(0, 1).T @ delta.flatten(0, 1)
-        return delta, grad_Wuu, carried
+        return delta, grad_Wuu, delta[0] @ Wuu.T, None

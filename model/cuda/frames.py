@@ -27,10 +27,9 @@ class ResidentFrames:
     def choose(self, batch: Batch) -> None:
         """The excerpts of the next update, one a sequence, `n_sequences` at most."""
         rows = np.zeros((3, self.n_sequences), np.int64)
-        offsets, pieces = self._training.rolls.offsets, self._training.pieces
-        for i, (excerpt,) in enumerate(batch):
-            start = offsets[pieces[excerpt.piece]] + excerpt.start
-            rows[:, i] = start, excerpt.stop - excerpt.start, excerpt.semitones
+        piece, start, stop, semitones = np.array([(e.piece, e.start, e.stop, e.semitones) for (e,) in batch]).T
+        starts = self._training.rolls.offsets[self._training.pieces[piece]] + start
+        rows[:, : len(batch)] = starts, stop - start, semitones
         self._staging.copy_(torch.from_numpy(rows))
         self._chosen.copy_(self._staging, non_blocking=True)
 

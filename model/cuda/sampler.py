@@ -21,6 +21,8 @@ from model.sampler import Sampler
 
 AT_ONCE = 32_768
 """Pieces: enough to fill any card, and 0.6 GB for 200 frames of them."""
+MOST_PINNED = 1 << 28
+"""Bytes of pieces in memory that the CPU cannot swap out."""
 TRIED_PIECES = tuple(1 << i for i in range(11))
 TRIED_FRAMES = 20
 
@@ -60,7 +62,8 @@ class BatchSampler:
                 length, seeds[part], gibbs_steps, temperature, beginning, _Asking(on_step, part, length)
             )
 
-        return np.concatenate(self._parts.over(len(seeds), sample))
+        parts = self._parts.over(len(seeds), sample)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     @torch.no_grad()
     def _sample(
@@ -79,7 +82,7 @@ class BatchSampler:
             v = self._chains.keyed(start, W, bv_t, bh_t, k, keys, t)
             rolls[:, t] = v > 0
             u = network.next_state(v, u)
-        return rolls.cpu().numpy()
+        return _taken_off(rolls)
 
     def _state_after(self, primer: Roll) -> Tensor:
         """The state that frames (frames, n_visible) lead to from the beginning: (1, n_hidden_recurrent)."""
@@ -112,6 +115,16 @@ class BatchSampler:
             temperature=temperature,
             on_step=on_step,
         )
+
+
+def _taken_off(rolls: Tensor) -> Frames:
+    """Rolls (pieces, frames, n_visible) in the CPU's memory: where a GPU can write to by itself, if there are not many.
+
+    PyTorch keeps such memory for the next call; to fill other memory takes longer than to sample the pieces.
+    """
+    if rolls.device.type == "cpu" or rolls.numel() > MOST_PINNED:
+        return rolls.cpu().numpy()
+    return torch.empty(rolls.shape, dtype=rolls.dtype, pin_memory=True).copy_(rolls).numpy()
 
 
 class _Asking:

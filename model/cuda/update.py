@@ -102,7 +102,7 @@ class WholeUpdates:
         """Cost and monitor of some sequences, sums over their frames."""
         network, config, generator = self._network, self._config, self._generator
         v, real = self._frames.take(part)  # (T, B, n_visible), (T, B)
-        bv_t, bh_t = (biases.flatten(0, 1) for biases in network.biases_of(self._dropped(v)))
+        bv_t, bh_t = (biases.flatten(0, 1) for biases in network.biases_of(self._dropped(v), self._chains.loops))
         v, real = v.flatten(0, 1), real.flatten()  # (T B, n_visible), (T B,)
         if pretraining:
             cost = (binary_cross_entropy_with_logits(bv_t, v, reduction="none").sum(-1) * real).sum()
