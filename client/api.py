@@ -179,6 +179,8 @@ class Client:
             try:
                 for sent in self._stream(job_id, last):
                     last, lost = sent.id, 0
+                    if not sent.data:  # what httpx_sse makes of the comments that keep a quiet stream open
+                        continue
                     yield Event(id=sent.id, event=sent.event, data=json.loads(sent.data))
                     if sent.event == "end":
                         return
