@@ -104,8 +104,10 @@ def _mend_train(params: Params, _form: Params) -> None:
             params.pop(name, None)
     if params.get("pitch_range"):
         params["pitch_range"] = [min(*params["pitch_range"], 60), max(*params["pitch_range"], 70)]
-    _at_most(params, epochs=2, n_hidden=20, n_hidden_recurrent=20, gibbs_steps=5, deadline=5)
+    _at_most(params, epochs=2, n_hidden=20, n_hidden_recurrent=20, gibbs_steps=5, deadline=5, rbm_pretraining=20)
     params["epochs"] = params.get("epochs") or 2
+    if params.get("init_from") is None and params.get("rbm_pretraining") is None:
+        params["rbm_pretraining"] = 20  # of some recipes it takes a minute
     params["deadline"] = params.get("deadline") or 5
 
 

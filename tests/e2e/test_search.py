@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,9 @@ def test_who_stops_a_search_stops_its_jobs(server: Server, command: list[str]) -
     ) as search:
         while not trainings(server, "running"):
             assert search.poll() is None
+            time.sleep(0.05)
         search.send_signal(signal.SIGTERM)
         assert search.wait(30) == 0
     while trainings(server, "running") or trainings(server, "queued"):
-        pass
+        time.sleep(0.05)
     assert trainings(server, "cancelled")
