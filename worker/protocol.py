@@ -225,7 +225,7 @@ class GenerateParams(JobOptions):
     )
     sampler: Way = Field(
         "best",
-        description="tutorial: each frame's chain starts from zeros; best: where it does justice to the kind of model",
+        description="tutorial: each frame's chain starts from zeros, 25 steps; best: what does justice to the model",
     )
     tempo: float | None = Field(None, ge=SLOWEST, le=FASTEST, description="beats per minute of the piece")
     transpose: int = Field(0, ge=-127, le=127, description="semitones by which all that the model plays is moved")
