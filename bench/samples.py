@@ -2,15 +2,15 @@
 
 python -m bench.samples MODEL.safetensors PIECES [PIECES …] [--pieces 100] [--starts]
 
-PIECES is a folder of MIDI files, or an .npz of benchmark rolls; pitch classes are compared with the first. Of an RNN-RBM first the monitor with chains of several
-lengths and starts: a chain that mixes scores the same from zeros after 25 steps as after 2,500. Then pieces that are
-drawn freely, as long as the real ones are in the middle, beside the real ones cut to that length: as `POST /generate`
-draws them, and by the model itself, without its calibration. `--starts` draws by the model itself with other starts and
-lengths of the Gibbs chains, where there are chains.
+PIECES is a folder of MIDI files, or an .npz of benchmark rolls; pitch classes are compared with the first. Of an RNN-RBM
+first the monitor with chains of several lengths and starts: a chain that mixes scores the same from zeros after 25 steps
+as after 2,500. Then pieces that are drawn freely, as long as the first real ones are in the middle, beside the real ones
+cut to that length: as `POST /generate` draws them, and by the model itself, without its calibration. `--starts` draws by
+the model itself with other starts and lengths of the Gibbs chains, where there are chains.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -19,8 +19,8 @@ from typing import get_args
 import numpy as np
 
 from model.artefact import from_bytes
-from model.calibration import beginnings
 from model.benchmark_rolls import read_benchmark_rolls
+from model.calibration import beginnings
 from model.config import ModelConfig
 from model.corpus import PackedRolls, read_rolls
 from model.draft import STRETCH, WINDOW, loops
@@ -56,9 +56,7 @@ def row(rolls: Sequence[Roll], real: Sequence[Roll], low: int) -> str:
     classes = np.abs(found.distributions["pitch_class"] - expected.distributions["pitch_class"]).sum() / 2
     most = max(describe([roll], low).means.get("repetition", 0) for roll in rolls)
     held = np.mean([(roll[1:] == roll[:-1]).all(axis=1).mean() for roll in rolls])
-    looping = np.mean(
-        [any(loops(roll[t - WINDOW : t]) for t in range(WINDOW, len(roll) + 1, STRETCH)) for roll in rolls]
-    )
+    looping = np.mean([any(loops(part) for part in _looked_at(roll)) for roll in rolls])
     different = np.mean([len(np.unique(roll, axis=0)) for roll in rolls])
     means = found.means
     return (
@@ -66,6 +64,11 @@ def row(rolls: Sequence[Roll], real: Sequence[Roll], low: int) -> str:
         f"{held:.2f} | "
         f"{different:.0f} | {means['scale_consistency']:.3f}"
     )
+
+
+def _looked_at(roll: Roll) -> Iterator[Roll]:
+    """All that a draft would look at."""
+    return (roll[end - WINDOW : end] for end in range(WINDOW, len(roll) + 1, STRETCH))
 
 
 def monitors(parameters: Parameters, rolls: PackedRolls) -> None:
