@@ -1,5 +1,6 @@
 """The compiled kernel against enumeration, against PyTorch, and against itself."""
 
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -132,40 +133,60 @@ def test_a_long_chain_visits_states_as_often_as_enumeration_says(compiled: Kerne
     assert np.abs(frequency - expected).max() < 5 * np.sqrt(expected * (1 - expected) / n).max()
 
 
+N = 20_000
+MOMENTS = network(ModelConfig(n_hidden=70, n_hidden_recurrent=1))
+HALVES = torch.linspace(-1, 1, 2).repeat(N // 2)[:, None]
+BIASES = MOMENTS.bv.data + HALVES, MOMENTS.bh.data - HALVES
+
+
+@cache
+def plain_samples() -> np.ndarray:
+    generator = torch.Generator().manual_seed(1)
+    return gibbs_chain(torch.zeros(N, 88), MOMENTS.W.data, *BIASES, 10, generator).numpy()
+
+
 def test_samples_have_the_moments_of_pytorchs(compiled: Kernel) -> None:
     """Means and second moments of 88 keys, rows of other biases side by side."""
-    config = ModelConfig(n_hidden=70, n_hidden_recurrent=1)
-    model = network(config)
-    n = 20_000
-    halves = torch.linspace(-1, 1, 2).repeat(n // 2)[:, None]
-    bv, bh = model.bv.data + halves, model.bh.data - halves
-    ours = compiled.chains(model.W.data.numpy(), np.zeros((n, 88), bool), bv.numpy(), bh.numpy(), 10, 5)
-    plain = gibbs_chain(torch.zeros(n, 88), model.W.data, bv, bh, 10, torch.Generator().manual_seed(1)).numpy()
+    bv, bh = BIASES
+    ours = compiled.chains(MOMENTS.W.data.numpy(), np.zeros((N, 88), bool), bv.numpy(), bh.numpy(), 10, 5)
     for half in (0, 1):
-        a, b = ours[half::2].astype(float), plain[half::2]
-        assert np.abs(a.mean(0) - b.mean(0)).max() < 5 * np.sqrt(2 * 0.25 / (n / 2))
-        assert np.abs(a.T @ a - b.T @ b).max() / (n / 2) < 5.5 * np.sqrt(2 * 0.25 / (n / 2))
+        a, b = ours[half::2].astype(np.float32), plain_samples()[half::2]
+        assert np.abs(a.mean(0) - b.mean(0)).max() < 5 * np.sqrt(2 * 0.25 / (N / 2))
+        assert np.abs(a.T @ a - b.T @ b).max() / (N / 2) < 5.5 * np.sqrt(2 * 0.25 / (N / 2))
 
 
-def test_random_numbers_are_uniform_and_do_not_depend_on_each_other(compiled: Kernel) -> None:
-    """Units without weights show the numbers themselves: frequencies by unit, step and row, and neighbours."""
-    config = ModelConfig(n_hidden=1, n_hidden_recurrent=1, pitch_range=(0, 128))
-    model = RnnRbmNetwork(config)
-    model.W.data.zero_()
-    n = 20_000
-    for logit in (-4.0, 0.0, 2.0):
-        p = 1 / (1 + np.exp(-logit))
-        bv, bh = np.full((n, 128), logit, np.float32), np.zeros((n, 1), np.float32)
-        v = compiled.chains(model.W.data.numpy(), np.zeros((n, 128), bool), bv, bh, 3, stream_of(6)).astype(float)
-        error = np.sqrt(p * (1 - p))
-        assert abs(v.mean() - p) < 4.5 * error / np.sqrt(v.size)
-        assert np.abs(v.mean(0) - p).max() < 4.5 * error / np.sqrt(n)
-        assert np.abs(v.mean(1) - p).max() < 5.5 * error / np.sqrt(128) + 1 / 128
-        centred = (v - p) / error
-        covariance = centred.T @ centred / n - np.eye(128)
-        assert np.abs(covariance[~np.eye(128, dtype=bool)]).max() < 5.5 / np.sqrt(n)
-        rows = (centred[1:] * centred[:-1]).mean(0)
-        assert np.abs(rows).max() < 4.5 / np.sqrt(n)
+def unweighted(compiled: Kernel, logit: float) -> np.ndarray:
+    """Units without weights, which show the random numbers themselves: (N, 128)."""
+    bv, bh = np.full((N, 128), logit, np.float32), np.zeros((N, 1), np.float32)
+    v: np.ndarray = compiled.chains(np.zeros((128, 1), np.float32), np.zeros((N, 128), bool), bv, bh, 3, stream_of(6))
+    return v
+
+
+@cache
+def of_one_instruction_set(logit: float) -> np.ndarray:
+    return unweighted(kernels()[0], logit)
+
+
+@pytest.mark.parametrize("logit", [-4.0, 0.0, 2.0])
+def test_random_numbers_are_those_of_every_instruction_set(compiled: Kernel, logit: float) -> None:
+    assert (unweighted(compiled, logit) == of_one_instruction_set(logit)).all()
+
+
+@pytest.mark.skipif(not kernels(), reason="there is no compiled kernel here")
+@pytest.mark.parametrize("logit", [-4.0, 0.0, 2.0])
+def test_random_numbers_are_uniform_and_do_not_depend_on_each_other(logit: float) -> None:
+    """Frequencies by unit, step and row, and neighbours."""
+    p = 1 / (1 + np.exp(-logit))
+    v = of_one_instruction_set(logit).astype(float)
+    error = np.sqrt(p * (1 - p))
+    assert abs(v.mean() - p) < 4.5 * error / np.sqrt(v.size)
+    assert np.abs(v.mean(0) - p).max() < 4.5 * error / np.sqrt(N)
+    assert np.abs(v.mean(1) - p).max() < 5.5 * error / np.sqrt(128) + 1 / 128
+    centred = (v - p) / error
+    covariance = centred.T @ centred / N - np.eye(128)
+    assert np.abs(covariance[~np.eye(128, dtype=bool)]).max() < 5.5 / np.sqrt(N)
+    rows = (centred[1:] * centred[:-1]).mean(0)
+    assert np.abs(rows).max() < 4.5 / np.sqrt(N)
 
 
 @pytest.mark.parametrize("config", SIZES, ids=str)
