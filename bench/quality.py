@@ -5,7 +5,8 @@ python -m bench.quality DATA SET RECIPE [--model '{…}'] [--training '{…}'] [
 DATA is a folder with SET-train.npz and SET-valid.npz. RECIPE is one of model.config.RECIPES; `--model` and `--training`
 change its settings. One line of JSON says what was trained, for how long, and how well it predicts: by NADE the exact
 log-likelihood of all frames, by an RBM annealed importance sampling from both sides on so many random frames. FOLDER
-gets the files of a bundled model, calibrated for drawing; what is measured is what is saved, in half precision.
+gets the files of a bundled model; what is measured is what is saved, with a gated recurrence calibrated for drawing
+and in half precision.
 """
 
 import argparse
@@ -149,9 +150,10 @@ def main() -> None:
     trained = {"wall_seconds": round(time.perf_counter() - began), "cpu_seconds": round(time.process_time() - cpu)}
     with keeping(state) as network:
         parameters = network.to_parameters()
-        if arguments.save:
+        gated = config.kind != "rnn-rbm"
+        if arguments.save and gated:
             parameters = calibrate(parameters, rolls, lambda drawn: gated_sampler(drawn, "cpu", best()))
-        weights = to_bytes(parameters, half=True)
+        weights = to_bytes(parameters, half=gated)
     parameters = from_bytes(weights)
     found = measure(parameters, unheard, arguments.frames, arguments.temperatures, arguments.chains)
     if arguments.save:
