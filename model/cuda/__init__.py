@@ -1,4 +1,4 @@
-"""What makes a GPU worth having: the Gibbs chain in one kernel, whole updates as CUDA graphs, pieces in batches.
+"""What makes a GPU worth having: chain and recurrence as kernels, whole updates as CUDA graphs, pieces in batches.
 
-Plain PyTorch, which runs everywhere, is the oracle and the fallback of all of it. docs/adr/0014 has the reasons.
+Plain PyTorch, which runs everywhere, is the oracle and the fallback of all of it. docs/adr/0016 has the reasons.
 """

@@ -66,7 +66,7 @@ def _uniform(keys: Tensor, step: int, stream: int, n_units: int) -> Tensor:
     lower, upper = (keys & 0xFFFFFFFF)[:, None], (keys >> 32 & 0xFFFFFFFF)[:, None]
     places = torch.arange(4 * -(-n_units // 16), device=keys.device)[None]
     words = torch.stack(philox(stream, (torch.full_like(places[:, :1], step), upper, lower, places)), -1)
-    of_units = words.unflatten(1, (-1, 4)).unflatten(-1, (2, 2))  # (rows, 16 units, place, 2, 2), word 2 j + i
+    of_units = words.reshape(len(keys), places.shape[1] // 4, 4, 2, 2)  # (rows, 16 units, place, j, i), word 2 j + i
     return uniform(of_units.permute(0, 1, 3, 2, 4).flatten(1)[:, :n_units])
 
 

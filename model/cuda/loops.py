@@ -11,7 +11,7 @@ from model.rnn_rbm import PLAIN, Loops
 
 TRIED = (100, 200, 256)
 """Recurrent units that the fused loops are tried with, in order: the recipes', and as many as they can have."""
-TRIED_FRAMES, TRIED_SEQUENCES = 100, 16
+TRIED_FRAMES, TRIED_SEQUENCES = 100, 256
 CLOSE = 1e-4
 """Of the largest number of a result: how far fused and plain may be from one another."""
 

@@ -207,7 +207,8 @@ def test_without_triton_the_plain_chain_is_taken(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "triton", None)
-    monkeypatch.delitem(sys.modules, "model.cuda.chain")
+    for module in ("model.cuda.chain", "model.cuda.recurrence"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     with caplog.at_level(logging.INFO):
         assert isinstance(settle(DEVICE), PlainChains)
     assert "plain Gibbs chains" in caplog.text
@@ -217,5 +218,7 @@ def test_without_triton_the_plain_chain_is_taken(
 def test_the_kernel_itself_is_tried_and_not_taken_where_it_is_slower(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under the interpreter it is right, and slow."""
     monkeypatch.setattr(trial, "TIMES", 1)
-    monkeypatch.setattr(loops, "TRIED_FRAMES", 2)
+    if DEVICE.type == "cpu":
+        monkeypatch.setattr(loops, "TRIED_FRAMES", 2)
+        monkeypatch.setattr(loops, "TRIED_SEQUENCES", 2)
     assert settle(DEVICE, n_rows=64).name == ("triton" if DEVICE.type == "cuda" else "torch")

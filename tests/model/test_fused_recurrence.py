@@ -128,4 +128,5 @@ def test_the_kernel_itself_is_tried_and_not_taken_where_it_is_slower(monkeypatch
     monkeypatch.setattr(trial, "TIMES", 1)
     if DEVICE.type == "cpu":
         monkeypatch.setattr(module, "TRIED_FRAMES", 3)
+        monkeypatch.setattr(module, "TRIED_SEQUENCES", 2)
     assert isinstance(settled_loops(DEVICE), FusedLoops if DEVICE.type == "cuda" else PlainLoops)
