@@ -111,6 +111,8 @@ def _generate_arguments(parser: argparse.ArgumentParser) -> None:
 def _generate(args: argparse.Namespace) -> None:
     from worker.offline import generate
 
+    if args.output.suffix.lower() in (".png", ".wav", ".json", ".zip"):
+        raise WorkerError(f"{args.output}: without --url a piece is written as MIDI, to a .mid file")
     role: Role | None = "primer" if args.primer else "source" if args.source else None
     params, settings = _parsed(GenerateParams, args.config), read_settings(data=args.data)
     args.output.write_bytes(generate(params, settings, role, args.primer or args.source))

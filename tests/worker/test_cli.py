@@ -136,6 +136,7 @@ def test_a_model_is_not_overwritten_by_another_training(folder: Path, tmp_path: 
         (("train", ".", "--config", "{"), "JSON"),
         (("generate", "x.mid", "--config", '{"model": "none"}'), "there is no model 'none'"),
         (("generate", "x.mid", "--config", '{"length": -1}'), "length"),
+        (("generate", "x.png"), "x.png: without --url a piece is written as MIDI"),
         (("evaluate", "none", "."), "there is no model 'none'"),
         (("evaluate", "README.md", "."), "not a safetensors file"),
         (("evaluate", "nottingham", "nowhere"), "nowhere does not exist"),
