@@ -148,12 +148,12 @@ def main() -> None:
     leave_out(state.network, arguments.without)
     train(state, rolls, training, on_epoch=on_epoch)
     trained = {"wall_seconds": round(time.perf_counter() - began), "cpu_seconds": round(time.process_time() - cpu)}
+    gated = config.kind != "rnn-rbm"
     with keeping(state) as network:
-        parameters = network.to_parameters()
-        gated = config.kind != "rnn-rbm"
-        if arguments.save and gated:
-            parameters = calibrate(parameters, rolls, lambda drawn: gated_sampler(drawn, "cpu", best()))
-        weights = to_bytes(parameters, half=gated)
+        weights = to_bytes(network.to_parameters(), half=gated)
+    if arguments.save and gated:
+        drawn = calibrate(from_bytes(weights), rolls, lambda drawn: gated_sampler(drawn, "cpu", best()))
+        weights = to_bytes(drawn, half=True)
     parameters = from_bytes(weights)
     found = measure(parameters, unheard, arguments.frames, arguments.temperatures, arguments.chains)
     if arguments.save:

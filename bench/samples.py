@@ -10,7 +10,7 @@ real ones cut to that length: as `POST /generate` draws them, and by the model i
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -23,7 +23,7 @@ from model.benchmark_rolls import read_benchmark_rolls
 from model.calibration import beginnings
 from model.config import ModelConfig
 from model.corpus import PackedRolls, read_rolls
-from model.draft import STRETCH, WINDOW, loops
+from model.draft import STRETCH, loop
 from model.drawing import BEST_START, Start, steps_of
 from model.gated_sampler import GatedSampler
 from model.kernel import best
@@ -56,7 +56,7 @@ def row(rolls: Sequence[Roll], real: Sequence[Roll], low: int) -> str:
     classes = np.abs(found.distributions["pitch_class"] - expected.distributions["pitch_class"]).sum() / 2
     most = max(describe([roll], low).means.get("repetition", 0) for roll in rolls)
     held = np.mean([(roll[1:] == roll[:-1]).all(axis=1).mean() for roll in rolls])
-    looping = np.mean([any(loops(part) for part in _looked_at(roll)) for roll in rolls])
+    looping = np.mean([any(loop(roll[:end]) for end in range(STRETCH, len(roll) + 1, STRETCH)) for roll in rolls])
     different = np.mean([len(np.unique(roll, axis=0)) for roll in rolls])
     means = found.means
     return (
@@ -64,11 +64,6 @@ def row(rolls: Sequence[Roll], real: Sequence[Roll], low: int) -> str:
         f"{held:.2f} | "
         f"{different:.0f} | {means['scale_consistency']:.3f}"
     )
-
-
-def _looked_at(roll: Roll) -> Iterator[Roll]:
-    """All that a draft would look at."""
-    return (roll[end - WINDOW : end] for end in range(WINDOW, len(roll) + 1, STRETCH))
 
 
 def monitors(parameters: Parameters, rolls: PackedRolls) -> None:

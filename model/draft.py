@@ -1,7 +1,7 @@
 """A piece while it is drawn: where it has run into a loop, its latest frames are taken back and drawn anew.
 
-What plays alone comes to play one figure over and over, as the memory offers it and the model takes it. Of 64
-frames of real pieces (docs/quality.md) at most 5 in 10,000 are such a loop, of free ones up to 10 in 100.
+What plays alone comes to play one figure over and over, as the memory offers it and the model takes it. Real pieces do
+not: docs/quality.md has how many, by this rule.
 """
 
 from collections import deque
@@ -14,22 +14,35 @@ from model.kernel import Drawing, stream_of
 from model.makers import PieceMaker
 from model.pianoroll import Roll
 
-WINDOW, STRETCH = 64, 32
-"""Frames that may be a loop, and from one look at them to the next; they are taken back with one stretch before."""
-PERIOD, SHARE = 16, 0.9
-"""Longest figure, and the share of the frames that are as a figure before."""
-TRIES = 12
+STRETCH = 16
+"""Frames from one look to the next."""
+LONGEST_FIGURE, TIMES, FEWEST, SHARE = 48, 3, 32, 0.9
+"""A loop is a figure of so many frames at most, after which it comes so many times, and so many frames, more, with that
+share of its frames as they were."""
+FIGURES = np.arange(1, LONGEST_FIGURE + 1)
+WINDOWS = np.maximum(FEWEST, TIMES * FIGURES)
+"""Frames in which a figure comes again, by its length."""
+BACK = np.arange(1, WINDOWS[-1] + 1)
+WEIGHTS = (WINDOWS[:, None] >= BACK) / WINDOWS[:, None]  # (figures, frames back), a mean over each window
+LOOKED_AT = int(WINDOWS[-1] + FIGURES[-1])
+"""Latest frames that matter."""
+TRIES = 24
 """How often frames of a piece are taken back at most."""
 
 ONLY = np.zeros(1, np.intp)
 """Of a row of pieces the only one."""
+KEYS = np.random.default_rng(0).integers(2**62, size=128)
 
 
-def loops(frames: Roll) -> bool:
-    """Whether frames (frames, n_visible) are little else than one figure over and over."""
-    bits = np.packbits(frames, axis=1)
-    keys = bits.view(np.dtype((np.void, bits.shape[1])))[:, 0]  # one value a frame, which compares as a whole
-    return any((keys[period:] == keys[:-period]).mean() >= SHARE for period in range(1, PERIOD + 1))
+def loop(frames: Roll) -> int:
+    """How many of the latest of these frames (frames, n_visible) repeat what was just before them; 0: no loop."""
+    latest = frames[-LOOKED_AT:]
+    names = latest @ KEYS[: frames.shape[1]]  # one number a frame, by which it is known
+    padded = np.concatenate([-FIGURES[:1].repeat(LOOKED_AT - len(latest)), names])
+    same = padded[-BACK] == padded[-BACK - FIGURES[:, None]]  # (figures, frames back)
+    shares = np.where(len(latest) >= WINDOWS + FIGURES, (same * WEIGHTS).sum(axis=1), 0)
+    found = np.flatnonzero(shares >= SHARE)
+    return int(WINDOWS[found[0]]) if len(found) else 0
 
 
 class Draft:
@@ -40,7 +53,7 @@ class Draft:
         self._piece = maker.copies(piece, ONLY)
         self._roll = roll
         self._start = self._at = start
-        self._marks: deque[tuple[int, Any]] = deque([(start, piece)], WINDOW // STRETCH + 1)
+        self._marks: deque[tuple[int, Any]] = deque([(start, piece)], LOOKED_AT // STRETCH + 1)
         self._tries = 0
 
     @property
@@ -60,11 +73,17 @@ class Draft:
             self._look_back()
 
     def _look_back(self) -> None:
-        is_new = self._at - self._start >= WINDOW
-        if is_new and self._tries < TRIES and loops(self._roll[self._at - WINDOW : self._at]):
-            self._tries += 1
-            self._at, before = self._marks[0]
-            self._marks = deque([(self._at, before)], self._marks.maxlen)
-            self._piece = self._maker.copies(before, ONLY)
-            return
-        self._marks.append((self._at, self._maker.copies(self._piece, ONLY)))
+        repeated = loop(self._roll[max(self._at - LOOKED_AT, 0) : self._at]) if self._tries < TRIES else 0
+        if repeated and self._at - repeated >= self._start:
+            self._take_back(self._at - repeated)
+        else:
+            self._marks.append((self._at, self._maker.copies(self._piece, ONLY)))
+
+    def _take_back(self, to: int) -> None:
+        """Frames from about `to` on, and with each try some more before: from the latest mark there is."""
+        to -= self._tries * STRETCH
+        self._tries += 1
+        while len(self._marks) > 1 and self._marks[-1][0] > to:
+            self._marks.pop()
+        self._at, before = self._marks[-1]
+        self._piece = self._maker.copies(before, ONLY)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.artefact import from_bytes
-from model.draft import PERIOD, STRETCH, WINDOW, loops
+from model.draft import FEWEST, LONGEST_FIGURE, STRETCH, loop
 from model.gated_sampler import GatedSampler
 from model.kernel import best, kernels
 from model.pianoroll import Roll
@@ -30,38 +30,46 @@ def rash(sample: GatedSampler) -> list[Roll]:
 
 
 def looks(piece: Roll, start: int = 0) -> list[bool]:
-    """What is seen at each look, from where there are frames enough that were drawn."""
-    return [loops(piece[t - WINDOW : t]) for t in range(STRETCH, len(piece) + 1, STRETCH) if t - start >= WINDOW]
+    """Whether there is a loop at each look, among frames that were drawn."""
+    return [0 < loop(piece[:t]) <= t - start for t in range(start - start % STRETCH + STRETCH, len(piece) + 1, STRETCH)]
 
 
-def figure(period: int, n: int = WINDOW) -> Roll:
+def figure(period: int, n: int) -> Roll:
     """Frames of one figure, over and over."""
     return np.tile(random.random((period, 88)) < 0.05, (-(-n // period), 1))[:n]
 
 
-@pytest.mark.parametrize("period", [1, 5, PERIOD])
-def test_a_figure_over_and_over_is_a_loop_and_with_a_slip_too(period: int) -> None:
-    frames = figure(period)
-    assert loops(frames)
-    frames[30, 40] ^= True
-    assert loops(frames)
+@pytest.mark.parametrize(
+    ("period", "repeated"), [(1, FEWEST), (5, FEWEST), (16, 3 * 16), (LONGEST_FIGURE, 3 * LONGEST_FIGURE)]
+)
+def test_a_figure_that_comes_again_three_times_is_a_loop_and_with_a_slip_too(period: int, repeated: int) -> None:
+    before = random.random((20, 88)) < 0.05
+    frames = np.concatenate([before, figure(period, period + repeated)])
+    assert loop(frames) == repeated
+    assert loop(frames[: -repeated // 4]) == 0
+    frames[-10, 40] ^= True
+    assert loop(frames) == repeated
+    for t in range(-repeated, -10, 2):
+        frames[t, t % 88] ^= True
+    assert loop(frames) == 0
 
 
 def test_silence_is_a_loop() -> None:
-    assert loops(np.zeros((WINDOW, 88), np.bool_))
+    assert loop(np.zeros((FEWEST + 1, 88), np.bool_)) == FEWEST
+    assert loop(np.zeros((FEWEST, 88), np.bool_)) == 0
 
 
-def test_a_long_theme_or_a_figure_that_changes_is_none() -> None:
-    assert not loops(figure(PERIOD + 1))
-    assert not loops(np.concatenate([figure(4, WINDOW // 2), figure(4, WINDOW // 2)[::-1] ^ True, figure(3, 9)]))
-    assert not loops(random.random((WINDOW, 88)) < 0.05)
+def test_a_long_theme_or_frames_of_all_kinds_are_none() -> None:
+    assert loop(figure(LONGEST_FIGURE + 1, 300)) == 0
+    assert loop(random.random((300, 88)) < 0.05) == 0
+    assert loop(np.zeros((0, 88), np.bool_)) == 0
 
 
 def test_pieces_that_would_loop_go_on_otherwise_and_others_as_they_did(sample: GatedSampler, rash: list[Roll]) -> None:
     wary = list(sample.generate(LENGTH, SEEDS))
     looping = [any(looks(piece)) for piece in rash]
     assert 0 < sum(looping) < len(looping)
-    assert not any(looks(piece)[-1] for piece in wary)
+    assert not any(any(looks(piece)) for piece in wary)
     for before, after, looped in zip(rash, wary, looping, strict=True):
         assert (before != after).any() == looped
     assert all((sample.generate(LENGTH, [seed])[0] == wary[seed]).all() for seed in SEEDS if looping[seed])
@@ -71,7 +79,7 @@ def test_a_primer_that_loops_stays_as_it_is(sample: GatedSampler) -> None:
     primer = figure(2, 100)
     piece = sample.generate(100, [0], primer=primer)[0]
     assert (piece[:100] == primer).all()
-    assert not looks(piece, start=100)[-1]
+    assert not any(looks(piece, start=100))
 
 
 def test_the_tutorials_way_takes_nothing_back(sample: GatedSampler, rash: list[Roll]) -> None:
