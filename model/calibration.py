@@ -167,7 +167,7 @@ def _too_loud(found: Values, wanted: Values, n_frames: int) -> Values:
 
     All keys together are a matter of their own: to a little more of all, the model answers with much more.
     """
-    volume = np.clip(np.log(max(found.sum(), 1e-3) / wanted.sum()), -1, 1)
+    volume = np.clip(np.log(max(found.sum(), 1e-3) / max(wanted.sum(), 1e-3)), -1, 1)
     keys = np.clip(_log_odds(found, n_frames) - _log_odds(wanted, n_frames) - volume, -1, 1)
     change: Values = BALANCE * keys + VOLUME * volume
     return change
