@@ -2,9 +2,10 @@
 
 A model that is right about the next frame of real pieces drifts when it hears nothing but itself: its textures thin
 out, and a theme that it takes up is lost at the first slip. Both are measured on pieces that it draws freely, and
-corrected by 90 numbers: biases, by stochastic approximation, until each key sounds as often as in the corpus; the gain
-of all that the pointers say, and if that is not enough a lower temperature, step by step until the pieces repeat
-themselves as much, or no more for it. No likelihood takes them: they are for drawing freely alone.
+corrected by some numbers: biases, by stochastic approximation, until each key sounds as often as in the corpus; the
+gain of all that the pointers say, and if that is not enough a lower temperature, step by step until the pieces repeat
+themselves as much, or no more for it. Beside them stands what in the corpus is the most notes at once, so that a
+cluster is known for one. No likelihood takes them: they are for drawing freely alone.
 """
 
 import logging
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.corpus import PackedRolls
+from model.draft import STRETCH
 from model.drawing import steps_of
 from model.gated_sampler import GatedSampler
 from model.memory import POINTER_ROWS
@@ -26,13 +28,13 @@ LONGEST, MOST_PIECES = 200, 500
 """Frames of the beginnings, and pieces of the corpus, that are compared."""
 PIECES, FEWEST = 32, 4
 """Pieces of a round; where the work allows fewer than so few, nothing is calibrated."""
-FIRST, EACH, LAST = 10, 6, 20
+FIRST, EACH, LAST = 10, 6, 32
 """Rounds before the first setting is judged, with each, and with the chosen one, whose later half is averaged."""
 TEMPERATURES = (1.0, 0.95, 0.9)
 GAINS = (1.0, 1.1, 1.2, 1.35, 1.5)
 FALLEN = 0.7
 """Repetition beside the most that was found, at which a louder memory is known to make it worse."""
-ENOUGH = 0.9
+ENOUGH = 0.8
 """Of the corpus's repetition."""
 MOST_WORK = 5e9
 """Gibbs steps times weights of a round: some tenths of a second."""
@@ -51,7 +53,8 @@ Values = NDArray[np.float64]
 def applied(parameters: Parameters) -> Parameters:
     """The model that pieces are drawn from freely: a calibration, if there is one, is in the parameters themselves."""
     arrays = dict(parameters.arrays)
-    arrays.pop("free_temperature", None)  # it belongs to the drawing
+    for name in ("free_temperature", "free_most"):  # they belong to the drawing
+        arrays.pop(name, None)
     bias, gain = arrays.pop("free_bias", None), arrays.pop("free_gain", None)
     if bias is not None:
         arrays["bv"] = arrays["bv"] + bias
@@ -63,7 +66,7 @@ def applied(parameters: Parameters) -> Parameters:
 
 
 def calibrate(parameters: Parameters, rolls: PackedRolls, sampler: MakeSampler, seed: int = 0) -> Parameters:
-    """The model with `free_bias` (n_visible,) and, if it has a memory, `free_gain` and `free_temperature`, (1,) each.
+    """The model with `free_bias` (n_visible,), `free_most` (1,) and, for a memory, `free_gain` and `free_temperature`.
 
     `sampler` makes what draws. A model too large to draw enough pieces in some seconds comes back without.
     """
@@ -73,10 +76,11 @@ def calibrate(parameters: Parameters, rolls: PackedRolls, sampler: MakeSampler, 
     if n < FEWEST:
         logger.info("not calibrated: a model of this size draws too few pieces in the time for it")
         return bare
+    bare = Parameters(bare.config, {**bare.arrays, "free_most": np.array([_most_notes(rolls)], np.float32)})
     rounds = _Rounds(bare, sampler, _likeness(beginnings(rolls, length)), (n, length), seed)
     rounds.perform(Setting(), FIRST)
     setting = _most_alike(rounds) if bare.config.n_channels else Setting()
-    rounds.perform(setting, LAST)
+    rounds.perform(setting, LAST, step=0.5)
     return rounds.calibrated(setting, rounds.mean_bias(LAST // 2))
 
 
@@ -123,6 +127,16 @@ def _likeness(rolls: Sequence[Roll]) -> _Likeness:
     return _Likeness(np.concatenate(rolls).mean(axis=0), float(np.mean([repetition(roll) for roll in rolls])))
 
 
+def _most_notes(rolls: PackedRolls) -> float:
+    """A frame, in the densest stretch of a piece, or in the piece if it is shorter; and a tenth more."""
+    densest = 0.0
+    for roll in (rolls.frames(piece) for piece in range(len(rolls))):
+        sums = np.concatenate([[0], roll.sum(axis=1).cumsum()])
+        n = min(STRETCH, len(roll))
+        densest = max(densest, float((sums[n:] - sums[:-n]).max()) / max(n, 1))
+    return 1.1 * densest
+
+
 class _Rounds:
     """Rounds of drawing, after each of which the biases change."""
 
@@ -134,7 +148,7 @@ class _Rounds:
         self.goal = goal
         self._biases = [np.zeros(bare.config.n_visible)]
 
-    def perform(self, setting: Setting, rounds: int) -> float:
+    def perform(self, setting: Setting, rounds: int, step: float = 1.0) -> float:
         """The mean repetition in the later half of so many rounds."""
         found = []
         for _ in range(rounds):
@@ -142,7 +156,7 @@ class _Rounds:
             seeds = range(self._next, self._next + self._n)
             steps = steps_of(self._bare.config.kind, "best")
             likeness = _likeness(list(drawer.generate(self._length, seeds, gibbs_steps=steps)))
-            change = _too_loud(likeness.keys, self.goal.keys, self._n * self._length)
+            change = step * _too_loud(likeness.keys, self.goal.keys, self._n * self._length)
             self._biases.append(np.clip(self._biases[-1] - change, -MOST_BIAS, MOST_BIAS))
             self._next += self._n
             found.append(likeness.repetition)

@@ -1,7 +1,7 @@
-"""A piece while it is drawn: where it has run into a loop, its latest frames are taken back and drawn anew.
+"""A piece while it is drawn: where it has run into a loop or a cluster, its latest frames are taken back.
 
-What plays alone comes to play one figure over and over, as the memory offers it and the model takes it. Real pieces do
-not: docs/quality.md has how many, by this rule.
+What plays alone comes to play one figure over and over, as the memory offers it and the model takes it; or, seldom,
+more and more notes at once. Real pieces do not: ADR 18 has how many do, by these rules.
 """
 
 from collections import deque
@@ -46,10 +46,16 @@ def loop(frames: Roll) -> int:
 
 
 class Draft:
-    """Draws one piece after frames that `piece` has heard: `roll` (frames, n_visible) from `start` on."""
+    """Draws one piece after frames that `piece` has heard: `roll` (frames, n_visible) from `start` on.
 
-    def __init__(self, maker: PieceMaker, piece: Any, roll: NDArray[np.bool_], start: int) -> None:
+    A stretch of more than `most_notes` a frame is a cluster.
+    """
+
+    def __init__(
+        self, maker: PieceMaker, piece: Any, roll: NDArray[np.bool_], start: int, most_notes: float = np.inf
+    ) -> None:
         self._maker = maker
+        self._most_notes = most_notes
         self._piece = maker.copies(piece, ONLY)
         self._roll = roll
         self._start = self._at = start
@@ -62,7 +68,7 @@ class Draft:
         return len(self._roll) - self._at
 
     def go_on(self, drawing: Drawing, seed: int, most: int, *, wary: bool) -> None:
-        """Draw frames up to the next look, `most` at a time; `wary`: take them back if they loop."""
+        """Draw frames up to the next look, `most` at a time; `wary`: take them back if they loop or are a cluster."""
         next_look = self._at - self._at % STRETCH + STRETCH
         last = min(self._at + most, next_look, len(self._roll))
         seeds = np.array([stream_of(seed, self._tries) if self._tries else seed], np.uint64)
@@ -73,11 +79,16 @@ class Draft:
             self._look_back()
 
     def _look_back(self) -> None:
-        repeated = loop(self._roll[max(self._at - LOOKED_AT, 0) : self._at]) if self._tries < TRIES else 0
-        if repeated and self._at - repeated >= self._start:
-            self._take_back(self._at - repeated)
+        unwanted = self._unwanted() if self._tries < TRIES else 0
+        if unwanted and self._at - unwanted >= self._start:
+            self._take_back(self._at - unwanted)
         else:
             self._marks.append((self._at, self._maker.copies(self._piece, ONLY)))
+
+    def _unwanted(self) -> int:
+        """How many of the latest frames, drawn or given, are a cluster or a loop."""
+        latest = self._roll[max(self._at - LOOKED_AT, 0) : self._at]
+        return STRETCH if latest[-STRETCH:].sum() > self._most_notes * STRETCH else loop(latest)
 
     def _take_back(self, to: int) -> None:
         """Frames from about `to` on, and with each try some more before: from the latest mark there is."""

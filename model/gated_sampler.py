@@ -38,7 +38,7 @@ class GatedSampler:
     calibrated: PieceMaker | None = None
     """What draws pieces freely, where the model has a calibration for that."""
     wary: bool = True
-    """Whether frames of a free piece that loop are taken back."""
+    """Whether frames of a free piece that loop, or are a cluster, are taken back."""
 
     def uncalibrated(self) -> "GatedSampler":
         """The same of the model itself, with chains that start from zeros."""
@@ -63,11 +63,12 @@ class GatedSampler:
         if primer is not None:
             rolls[:, :start] = primer
             maker.hear(heard, end, primer)
-        drawing = self._drawing(gibbs_steps, temperature * self._free_temperature())
+        drawing = self._drawing(gibbs_steps, temperature * self._free("free_temperature", 1.0))
+        most_notes = self._free("free_most", np.inf)
         n_frames = self._slice(gibbs_steps)
 
         def sample(index: int, report: Report) -> None:
-            draft, fewest_left = Draft(maker, heard, rolls[index], start), length
+            draft, fewest_left = Draft(maker, heard, rolls[index], start, most_notes), length
             while draft.frames_left:
                 draft.go_on(drawing, seeds[index], n_frames, wary=self.wary)
                 fewest_left = min(fewest_left, draft.frames_left)
@@ -108,9 +109,10 @@ class GatedSampler:
         perform(sample, len(seeds), on_step, self.threads)
         return rolls
 
-    def _free_temperature(self) -> float:
-        found = self.parameters.arrays.get("free_temperature") if self.calibrated else None
-        return 1.0 if found is None else float(found[0])
+    def _free(self, name: str, otherwise: float) -> float:
+        """A number of the calibration."""
+        found = self.parameters.arrays.get(name) if self.calibrated else None
+        return otherwise if found is None else float(found[0])
 
     def _drawing(self, gibbs_steps: int, temperature: float) -> Drawing:
         return Drawing(temperature, gibbs_steps, STARTS[self.start])

@@ -44,7 +44,7 @@ def calibration_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """What a gated recurrence may have besides, for drawing pieces freely: model/calibration.py."""
     if config.kind == "rnn-rbm":
         return {}
-    found: dict[str, tuple[int, ...]] = {"free_bias": (config.n_visible,)}
+    found: dict[str, tuple[int, ...]] = {"free_bias": (config.n_visible,), "free_most": (1,)}
     return found | ({"free_gain": (1,), "free_temperature": (1,)} if config.n_channels else {})
 
 

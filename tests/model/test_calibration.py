@@ -98,7 +98,16 @@ def test_the_same_corpus_gives_the_same_calibration(compiled: Kernel) -> None:
 def test_a_model_without_memory_has_a_bias_alone(compiled: Kernel) -> None:
     parameters = network_of(replace(SMALL, kind="lstm-rbm", n_channels=0)).to_parameters()
     found = calibrated(parameters, corpus(0.3), compiled)
-    assert found.arrays.keys() - parameters.arrays.keys() == {"free_bias"}
+    assert found.arrays.keys() - parameters.arrays.keys() == {"free_bias", "free_most"}
+
+
+def test_the_most_notes_are_those_of_the_densest_stretch(compiled: Kernel) -> None:
+    """And a tenth more; here of 16 frames of five notes, amid silence."""
+    roll = np.zeros((60, 6), np.bool_)
+    roll[21:37, :5] = True
+    parameters = network_of(replace(SMALL, kind="lstm-nade")).to_parameters()
+    found = calibrated(parameters, PackedRolls.pack([roll, roll[:3]], 6), compiled)
+    assert found.arrays["free_most"][0] == pytest.approx(5.5)
 
 
 def test_what_would_take_too_long_is_not_calibrated(compiled: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
