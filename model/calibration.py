@@ -30,7 +30,7 @@ PIECES, FEWEST = 32, 4
 """Pieces of a round; where the work allows fewer than so few, nothing is calibrated."""
 FIRST, EACH, LAST = 10, 6, 32
 """Rounds before the first setting is judged, with each, and with the chosen one, whose later half is averaged."""
-TEMPERATURES = (1.0, 0.95, 0.9)
+TEMPERATURES = (1.0, 0.95, 0.9, 0.85)
 GAINS = (1.0, 1.1, 1.2, 1.35, 1.5)
 FALLEN = 0.7
 """Repetition beside the most that was found, at which a louder memory is known to make it worse."""
