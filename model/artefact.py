@@ -62,8 +62,8 @@ def from_bytes(data: bytes) -> Parameters:
     known = wanted | optional
     if unknown := sorted(arrays.keys() - known.keys()):
         raise ArtefactError(f"{unknown[0]} is not a tensor of this model, whose are {', '.join(known)}")
-    for name, array in arrays.items():
-        _check(name, array, known[name], _types(config))
+    for name in (name for name in known if name in arrays):  # in an order of our own: what is refused first is told
+        _check(name, arrays[name], known[name], _types(config))
     return Parameters(config, {name: array.astype(np.float32, copy=False) for name, array in arrays.items()})
 
 
