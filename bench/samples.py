@@ -34,7 +34,6 @@ from model.sampler import sampler
 from model.statistics import describe
 from model.task import probe
 
-LONGEST = 200
 HEADER = "notes a frame | pitch classes | repetition (most) | loops | held | different | scale"
 
 
@@ -87,7 +86,7 @@ def main() -> None:
     rolls, *others = (read(path, config) for path in arguments.real)
     if config.kind == "rnn-rbm":
         monitors(parameters, rolls)
-    length = min(int(np.median(rolls.lengths)), LONGEST)
+    length = rolls.usual_length
     real = beginnings(rolls, length)
     print(f"{length} frames | {HEADER}")
     for path, pieces in zip(arguments.real, (real, *(beginnings(other, length) for other in others)), strict=True):

@@ -24,8 +24,8 @@ from model.parameters import Array, Parameters
 from model.pianoroll import Roll
 from model.statistics import repetition
 
-LONGEST, MOST_PIECES = 200, 500
-"""Frames of the beginnings, and pieces of the corpus, that are compared."""
+MOST_PIECES = 500
+"""Of the corpus, whose beginnings are compared."""
 PIECES, FEWEST = 32, 4
 """Pieces of a round; where the work allows fewer than so few, nothing is calibrated."""
 FIRST, EACH, LAST = 10, 6, 32
@@ -71,7 +71,7 @@ def calibrate(parameters: Parameters, rolls: PackedRolls, sampler: MakeSampler, 
     `sampler` makes what draws. A model too large to draw enough pieces in some seconds comes back without.
     """
     bare = Parameters(parameters.config, {k: v for k, v in parameters.arrays.items() if not k.startswith("free_")})
-    length = int(min(LONGEST, np.median(rolls.lengths)))
+    length = rolls.usual_length
     n = min(PIECES, int(MOST_WORK / (length * steps_of(bare.config.kind, "best") * bare.arrays["W"].size)))
     if n < FEWEST:
         logger.info("not calibrated: a model of this size draws too few pieces in the time for it")

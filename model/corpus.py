@@ -19,6 +19,7 @@ from model.pianoroll import Roll
 MAX_BYTES = 1 << 30
 """Most that the packed rolls of a corpus take: 97 million frames of 88 keys, eleven months at 0.3 s a frame."""
 BLOCK_FRAMES = 1 << 16
+LONGEST_USUAL = 200
 UNREADABLE_NPZ = (
     zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError, KeyError, TypeError, ValueError
 )  # fmt: skip
@@ -64,6 +65,11 @@ class PackedRolls(Sequence[Roll]):
         first, end = self.offsets[piece : piece + 2].tolist()
         rows = self.bits[first:end][start:stop]
         return np.unpackbits(rows, axis=1, count=self.n_visible).view(np.bool_)
+
+    @property
+    def usual_length(self) -> int:
+        """Frames of the piece in the middle, `LONGEST_USUAL` at most: how long pieces are drawn to be compared."""
+        return int(min(LONGEST_USUAL, np.median(self.lengths)))
 
     @property
     def lengths(self) -> NDArray[np.int64]:

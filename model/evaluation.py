@@ -42,7 +42,6 @@ PREDICTION_STEPS = 100
 FRAMES_AT_ONCE, FRAMES_ON_A_GPU = 2048, 32_768
 STEPS_AT_ONCE = 3000 * FRAMES_AT_ONCE
 """Of annealing, over all frames and chains: some seconds."""
-LONGEST_PIECE = 200
 
 FIGURES_OF_CHAINS = (
     "log_likelihood_reverse_from_data",
@@ -267,7 +266,7 @@ def compare(
     on_step: OnStep = lambda _: False,
 ) -> dict[str, dict[str, float]]:
     """The model's own pieces against the corpus, beginnings of one length: the median piece's, 200 frames at most."""
-    length = int(min(LONGEST_PIECE, np.median(rolls.lengths)))
+    length = rolls.usual_length
     low, _ = parameters.config.pitch_range
     long_enough = np.flatnonzero(rolls.lengths >= length).tolist()
     corpus = describe((rolls.frames(piece, 0, length) for piece in long_enough), low)
