@@ -5,7 +5,8 @@ python -m bench.samples MODEL.safetensors PIECES [PIECES …] [--pieces 100] [--
 PIECES is a folder of MIDI files, or an .npz of benchmark rolls; pitch classes are compared with the first. Of an
 RNN-RBM first the monitor with chains of several lengths and starts: a chain that mixes scores the same from zeros after
 25 steps as after 2,500. Then pieces that are drawn freely, as long as the first real ones are in the middle, beside the
-real ones cut to that length: as `POST /generate` draws them, and by the model itself, without its calibration.
+real ones cut to that length: as `POST /generate` draws them, and by the model itself, with no
+calibration and nothing recalled.
 `--starts` draws by the model itself with other starts and lengths of the Gibbs chains, where there are chains.
 """
 
@@ -99,7 +100,9 @@ def main() -> None:
             print(f"itself, {start}, {steps} steps | {row(list(made), real, low)}", flush=True)
         return
     steps = steps_of(config.kind, "best")
-    itself = replace(drawer.uncalibrated(), start=BEST_START) if isinstance(drawer, GatedSampler) else drawer
+    itself = drawer.uncalibrated()
+    if isinstance(itself, GatedSampler):
+        itself = replace(itself, start=BEST_START)
     for name, who in (("best", drawer), ("itself", itself)):
         for temperature in (1.0, 0.9):
             made = who.generate(length, range(arguments.pieces), gibbs_steps=steps, temperature=temperature)

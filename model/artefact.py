@@ -83,8 +83,9 @@ def _check_types(config: Any) -> None:
     for name in ("n_hidden", "n_hidden_recurrent", "n_channels", "steps_per_beat"):
         if type(config.get(name)) not in (int, NoneType):
             raise ConfigError(f"{name} is no integer")
-    if type(config.get("dt")) not in (int, float, NoneType):
-        raise ConfigError("dt is no number")
+    for name in ("dt", "recall"):
+        if type(config.get(name)) not in (int, float, NoneType):
+            raise ConfigError(f"{name} is no number")
     bounds = config.get("pitch_range", PIANO)
     if not isinstance(bounds, list | tuple) or [type(bound) for bound in bounds] != [int, int]:
         raise ConfigError("pitch_range is not two integers")

@@ -6,21 +6,24 @@ corrected by some numbers: biases, by stochastic approximation, until each key s
 gain of all that the pointers say, and if that is not enough a lower temperature, step by step until the pieces repeat
 themselves as much, or no more for it. Beside them stands what in the corpus is the most notes at once, so that a
 cluster is known for one. No likelihood takes them: they are for drawing freely alone.
+
+An RNN-RBM neither drifts nor remembers. For it a gain alone is found, of what its pieces recall (model/recall.py).
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.corpus import PackedRolls
 from model.draft import STRETCH
-from model.drawing import steps_of
-from model.gated_sampler import GatedSampler
+from model.drawing import TUTORIAL_STEPS, steps_of
+from model.kernel import Frames
 from model.memory import POINTER_ROWS
-from model.parameters import Array, Parameters
+from model.parameters import Array, Parameters, calibration_shapes
 from model.pianoroll import Roll
 from model.statistics import repetition
 
@@ -44,9 +47,23 @@ MOST_BIAS = 3.0
 SHARE = 0.05
 """Of the frames that counts as evidence, against one frame with the key and one without: neighbours are alike."""
 
+RECALLS = (0.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+"""Gains of what an RNN-RBM's pieces recall; beyond, they would play nothing but that."""
+DENSITY = 0.1
+"""How far the notes of a frame may be off for it, if they were not before."""
+
 logger = logging.getLogger(__name__)
 
-MakeSampler = Callable[[Parameters], GatedSampler]
+
+class Drawer(Protocol):
+    """What draws pieces of a model."""
+
+    def generate(self, length: int, seeds: Sequence[int], *, gibbs_steps: int = ...) -> Frames:
+        """A piece for each seed, (pieces, length, n_visible)."""
+        ...
+
+
+MakeSampler = Callable[[Parameters], Drawer]
 Values = NDArray[np.float64]
 
 
@@ -68,14 +85,19 @@ def applied(parameters: Parameters) -> Parameters:
 def calibrate(parameters: Parameters, rolls: PackedRolls, sampler: MakeSampler, seed: int = 0) -> Parameters:
     """The model with `free_bias` (n_visible,), `free_most` (1,) and, for a memory, `free_gain` and `free_temperature`.
 
-    `sampler` makes what draws. A model too large to draw enough pieces in some seconds comes back without.
+    An RNN-RBM has the `recall` of its config instead. `sampler` makes what draws. A model too large to draw enough
+    pieces in some seconds comes back without.
     """
-    bare = Parameters(parameters.config, {k: v for k, v in parameters.arrays.items() if not k.startswith("free_")})
+    found = calibration_shapes(parameters.config)
+    arrays = {name: array for name, array in parameters.arrays.items() if name not in found}
+    bare = Parameters(replace(parameters.config, recall=0.0), arrays)
     length = rolls.usual_length
     n = min(PIECES, int(MOST_WORK / (length * steps_of(bare.config.kind, "best") * bare.arrays["W"].size)))
     if n < FEWEST:
         logger.info("not calibrated: a model of this size draws too few pieces in the time for it")
         return bare
+    if bare.config.kind == "rnn-rbm":
+        return _recalling(bare, _likeness(beginnings(rolls, length)), sampler, length, range(seed, seed + 2 * n))
     bare = Parameters(bare.config, {**bare.arrays, "free_most": np.array([_most_notes(rolls)], np.float32)})
     rounds = _Rounds(bare, sampler, _likeness(beginnings(rolls, length)), (n, length), seed)
     rounds.perform(Setting(), FIRST)
@@ -121,6 +143,24 @@ class _Likeness:
 
     keys: Values
     repetition: float
+
+
+def _recalling(
+    bare: Parameters, goal: _Likeness, sampler: MakeSampler, length: int, seeds: Sequence[int]
+) -> Parameters:
+    """With the first recall by which pieces repeat themselves enough, or else that by which they do it most."""
+    chosen, most, allowed = bare, -1.0, DENSITY
+    for gain in RECALLS:
+        recalling = Parameters(replace(bare.config, recall=gain), bare.arrays)
+        found = _likeness(list(sampler(recalling).generate(length, seeds, gibbs_steps=TUTORIAL_STEPS)))
+        off = abs(found.keys.sum() / max(goal.keys.sum(), 1e-3) - 1)
+        if gain == 0:
+            allowed = max(allowed, off)
+        if off <= allowed and found.repetition > most:
+            chosen, most = recalling, found.repetition
+        if most >= ENOUGH * goal.repetition:
+            break
+    return chosen
 
 
 def _likeness(rolls: Sequence[Roll]) -> _Likeness:

@@ -30,6 +30,7 @@ class Sampling:
             raise ConfigError("the time step must be positive")
 
 
+MOST_RECALL = 100.0
 KINDS = ("rnn-rbm", "lstm-rbm", "lstm-nade")
 
 
@@ -50,6 +51,8 @@ class ModelConfig:
 
     n_channels: int = 0
     """Of the pitch-tied layer, in kinds with a gated recurrence: a multiple of 16; 0: without memory of the piece."""
+    recall: float = 0.0
+    """How much a piece that an RNN-RBM plays freely recalls of itself: a gain of model/recall.py; 0: nothing."""
 
     def __post_init__(self) -> None:
         low, high = self.pitch_range
@@ -65,12 +68,26 @@ class ModelConfig:
             raise ConfigError("only an rnn-rbm learns its first state")
         if self.tonality not in ("own", "common"):
             raise ConfigError(f"unknown tonality {self.tonality!r}: it is own or common")
+        if not 0 <= self.recall <= MOST_RECALL:
+            raise ConfigError(f"recall {self.recall} is not within 0..{MOST_RECALL:g}")
+        if self.recall and self.kind != "rnn-rbm":
+            raise ConfigError("recall is for an rnn-rbm: the other kinds have a memory of the piece, or learned none")
         _ = self.sampling
 
     @property
     def n_visible(self) -> int:
         """Number of keys."""
         return self.pitch_range[1] - self.pitch_range[0]
+
+    @property
+    def recalled_at(self) -> tuple[int, int]:
+        """How many frames back a place is at least that is recalled, and of what its distance is a multiple.
+
+        So much as 24 beats, 120 a minute where none are known, and whole pairs of beats where they are.
+        """
+        if self.steps_per_beat:
+            return 24 * self.steps_per_beat, 2 * self.steps_per_beat
+        return max(1, round(12 / (self.dt or 1))), 1
 
     @property
     def sampling(self) -> Sampling:

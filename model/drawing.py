@@ -1,9 +1,9 @@
 """How the frames of a piece are drawn: where the Gibbs chain of each starts, and how many steps it takes.
 
-`tutorial` is the tutorial's way, whatever the model: from zeros, 25 steps. `best` is what does justice to a model: the
-same for an RNN-RBM, which is trained for it; for a gated recurrence with an RBM a chain from a frame that is likely
-already, for one with a NADE, which draws exactly, none; and for both their calibration (model/calibration.py) and a
-look back for loops (model/draft.py).
+`tutorial` is the tutorial's way, whatever the model: from zeros, 25 steps. `best` is what does justice to a model:
+for an RNN-RBM, which is trained for it, the same chain, and what the piece recalls of itself (model/recall.py); for a
+gated recurrence with an RBM a chain from a frame that is likely already, for one with a NADE, which draws exactly,
+none; and for both their calibration (model/calibration.py) and a look back for loops (model/draft.py).
 """
 
 from typing import Literal

@@ -18,6 +18,7 @@ from model.kernel import Frames
 from model.parameters import Array, Parameters
 from model.pianoroll import Roll
 from model.rbm import bernoulli, gibbs_chain, logistic_noise
+from model.recall import Recall
 from model.rnn_rbm import RnnRbmNetwork
 
 
@@ -30,6 +31,10 @@ class PlainSampler:
         self.parameters = parameters
         self.device = device
         self.network = RnnRbmNetwork.from_parameters(parameters).to(device)
+
+    def uncalibrated(self) -> "PlainSampler":
+        """See `Sampler`."""
+        return PlainSampler(self.parameters.without_recall(), self.device)
 
     def generate(
         self,
@@ -46,9 +51,15 @@ class PlainSampler:
         beginning = np.zeros((0, self.parameters.config.n_visible), np.bool_) if primer is None else primer
         for index, seed in enumerate(seeds):
             ask = _asking(on_step, index * length)
-            piece = generate(self.network, length, seed, gibbs_steps, temperature, beginning, ask)
+            recall = self._recall(beginning, length)
+            piece = generate(self.network, length, seed, gibbs_steps, temperature, beginning, ask, recall)
             rolls.append(np.concatenate([beginning, piece]))
         return np.stack(rolls)
+
+    def _recall(self, primer: Roll, length: int) -> Recall | None:
+        config = self.parameters.config
+        room = len(primer) + length
+        return Recall(config, 1, room, self.network.W).hear_all(primer) if config.recall else None
 
     def infill(
         self,
@@ -89,10 +100,11 @@ def generate(
     temperature: float,
     primer: Roll,
     before_frame: Callable[[int], None],
+    recall: Recall | None = None,
 ) -> Frames:
     """The frames that follow a primer (any number, n_visible): (length, n_visible).
 
-    `before_frame(t)` is called before each frame; what it raises ends the work.
+    `before_frame(t)` is called before each frame; what it raises ends the work. `recall` has heard the primer.
     """
     device = network.W.device
     generator = torch.Generator(device).manual_seed(seed)
@@ -104,13 +116,18 @@ def generate(
     v, h = W.new_empty(1, n_visible), W.new_empty(1, n_hidden)
     for t in range(length):
         before_frame(t)
-        bv_t, bh_t = (bias / temperature for bias in network.conditional_biases(u))
+        bv_t, bh_t = network.conditional_biases(u)
+        if recall:
+            bv_t = bv_t + recall.biases()
+        bv_t, bh_t = bv_t / temperature, bh_t / temperature
         noise = logistic_noise((gibbs_steps, n_hidden + n_visible), generator, W)
         v.zero_()
         for step in noise:
             torch.lt(step[:n_hidden], torch.addmm(bh_t, v, W), out=h)
             torch.lt(step[n_hidden:], torch.addmm(bv_t, h, WT), out=v)
         u = network.next_state(v, u)
+        if recall:
+            recall.hear(v)
         roll[t] = v[0] > 0
     return roll.cpu().numpy()
 

@@ -1,7 +1,7 @@
 """A model as plain arrays: what the model file holds and what every kernel reads. Free of torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,10 @@ class Parameters:
         """The recurrent state before the first frame, (n_hidden_recurrent,)."""
         zeros: Array = np.zeros(self.config.n_hidden_recurrent, np.float32)
         return self.arrays.get("u0", zeros)
+
+    def without_recall(self) -> "Parameters":
+        """The model itself, whose pieces recall nothing."""
+        return Parameters(replace(self.config, recall=0.0), self.arrays)
 
     def states(self, frames: NDArray[np.bool_]) -> Array:
         """The states u_0 to u_T of frames (T, n_visible) from the beginning: (T + 1, n_hidden_recurrent)."""

@@ -41,6 +41,10 @@ class Sampler(Protocol):
         """What sampled them."""
         ...
 
+    def uncalibrated(self) -> "Sampler":
+        """The same of the model itself, drawn the tutorial's way: no calibration, and nothing that is recalled."""
+        ...
+
     def generate(
         self,
         length: int,
@@ -110,8 +114,8 @@ def gated_sampler(parameters: Parameters, device: str, kernel: Kernel | None) ->
 
 
 def in_way(sampler: Sampler, way: Way) -> Sampler:
-    """The sampler in this way; an RNN-RBM's is the same in any."""
-    return sampler.uncalibrated() if way == "tutorial" and isinstance(sampler, GatedSampler) else sampler
+    """The sampler in this way."""
+    return sampler.uncalibrated() if way == "tutorial" else sampler
 
 
 class CompiledSampler:
@@ -123,6 +127,10 @@ class CompiledSampler:
         self.parameters = parameters
         self._kernel = kernel
         self.kernel = kernel.name
+
+    def uncalibrated(self) -> "CompiledSampler":
+        """See `Sampler`."""
+        return CompiledSampler(self.parameters.without_recall(), self._kernel)
 
     def generate(
         self,
@@ -144,15 +152,17 @@ class CompiledSampler:
         if primer is not None:
             rolls[:, :start] = primer
             state = self._state_after(rolls[0, :start])
+        heard = self._kernel.recall(config, start + length, rolls[0, :start]) if config.recall else None
 
         def sample(index: int, report: Report) -> None:
             pieces = groups[index]
             own = np.array([seeds[piece] for piece in pieces], np.uint64)
             states = np.tile(state, (len(pieces), 1))
+            recall = heard.times(len(pieces)) if heard else None
             for first in range(start, start + length, n_frames):
                 last = min(first + n_frames, start + length)
                 rolls[pieces.start : pieces.stop, first:last] = self._kernel.generate(
-                    self.parameters, own, states, first, last, gibbs_steps, temperature
+                    self.parameters, own, states, first, last, gibbs_steps, temperature, recall
                 )
                 report(len(pieces) * (last - start))
 

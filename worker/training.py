@@ -14,8 +14,8 @@ from model.errors import ModelError
 from model.evaluation import EvaluationConfig, evaluate
 from model.likelihood import Annealing
 from model.networks import network_from, new_network
-from model.parameters import Parameters, calibration_shapes
-from model.sampler import gated_sampler
+from model.parameters import Parameters
+from model.sampler import sampler
 from model.training import TrainingState, initial_state, keeping
 from model.training import train as train_network
 from model.training_set import split
@@ -161,7 +161,7 @@ def _model(
         "created_at": now(),
         "recipe": wanted.recipe,
         "init_from": wanted.init_from,
-        "config": state.network.config.to_dict(),
+        "config": parameters.config.to_dict(),
         "training": config.to_dict(),
         "metrics": state.history,
         "device": runtime.place.label,
@@ -176,11 +176,9 @@ def _model(
 
 
 def _calibrated(runtime: Runtime, parameters: Parameters, heard: PackedRolls) -> Parameters:
-    """With a calibration, if it is of a kind that takes one; PyTorch would draw for it for minutes."""
+    """With a calibration; PyTorch would draw for it for minutes."""
     kernel = runtime.compiled or runtime.spare
-    if kernel is None or not calibration_shapes(parameters.config):
-        return parameters
-    return calibrate(parameters, heard, lambda drawn: gated_sampler(drawn, "cpu", kernel))
+    return calibrate(parameters, heard, lambda drawn: sampler(drawn, "cpu", kernel)) if kernel else parameters
 
 
 def _likelihood(runtime: Runtime, state: TrainingState, rolls: PackedRolls, config: TrainingConfig) -> dict[str, float]:

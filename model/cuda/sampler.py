@@ -16,6 +16,7 @@ from model.infilling import PARTICLES
 from model.kernel import Frames
 from model.parameters import Parameters
 from model.pianoroll import Roll
+from model.recall import Recall
 from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import Sampler
 
@@ -43,6 +44,10 @@ class BatchSampler:
         self._chains = chains
         self._network = RnnRbmNetwork.from_parameters(parameters).to(device)
         self._parts = Parts(AT_ONCE, "pieces")
+
+    def uncalibrated(self) -> "BatchSampler":
+        """See `Sampler`."""
+        return BatchSampler(self.parameters.without_recall(), self.device, self._chains)
 
     def generate(
         self,
@@ -76,10 +81,16 @@ class BatchSampler:
         rolls[:, : len(primer)] = torch.from_numpy(primer).to(W.device)
         u = self._state_after(primer).expand(len(seeds), -1)  # (pieces, n_hidden_recurrent)
         start = W.new_zeros(1, W.shape[0])
+        config = self.parameters.config
+        recall = Recall(config, len(seeds), rolls.shape[1], W).hear_all(primer) if config.recall else None
         for t in range(len(primer), len(primer) + length):
             ask(t - len(primer))
-            bv_t, bh_t = (bias / temperature for bias in network.conditional_biases(u))
-            v = self._chains.keyed(start, W, bv_t, bh_t, k, keys, t)
+            bv_t, bh_t = network.conditional_biases(u)
+            if recall:
+                bv_t = bv_t + recall.biases()
+            v = self._chains.keyed(start, W, bv_t / temperature, bh_t / temperature, k, keys, t)
+            if recall:
+                recall.hear(v)
             rolls[:, t] = v > 0
             u = network.next_state(v, u)
         return _taken_off(rolls)
@@ -152,6 +163,10 @@ class SharedSampler:
         self._gpu = gpu
         self._crossover = crossover
         self._last = cpu
+
+    def uncalibrated(self) -> "SharedSampler":
+        """See `Sampler`."""
+        return SharedSampler(self._cpu.uncalibrated(), self._gpu.uncalibrated(), self._crossover)
 
     @property
     def device(self) -> str:

@@ -21,7 +21,7 @@ from ctypes import (
     c_uint64,
     c_void_p,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config import ModelConfig
 from model.parameters import NAMES, Array, Parameters
 
 Frames = NDArray[np.bool_]
@@ -59,6 +60,10 @@ class _Clamp(Structure):
         ("n_penalties", c_long),
         ("log_weights", c_void_p),
     ]  # fmt: skip
+
+
+class _Recall(Structure):
+    _fields_ = [("gain", c_float), *((name, c_long) for name in ("far", "every", "room")), ("memories", c_void_p)]
 
 
 _Array = c_void_p
@@ -104,9 +109,12 @@ class _InstructionSet(Structure):
         (
             "generate",
             CFUNCTYPE(
-                c_int, _Model, c_float, c_long, c_long, c_long, c_long, _Array, POINTER(_Clamp), _Array, _Array
+                c_int, _Model, c_float, c_long, c_long, c_long, c_long, _Array, POINTER(_Clamp), POINTER(_Recall),
+                _Array, _Array
             ),
         ),
+        ("recall_bytes", CFUNCTYPE(c_long, c_long)),
+        ("recall_hear", CFUNCTYPE(c_int, c_long, c_long, _Array, c_long, _Array)),
         ("drive", CFUNCTYPE(c_int, _Model, c_long, _Array, _Array)),
         ("gradient", CFUNCTYPE(c_int, _Model, POINTER(_Update), _Array, _Array, c_long, _Model, _Array)),
         ("conditionals", CFUNCTYPE(c_int, _Model, _Array, _Array, c_long, _Array, _Array)),
@@ -157,6 +165,27 @@ def clamp_view(clamp: Clamp, log_weights: NDArray[np.float64]) -> _Clamp:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Recall:
+    """What pieces recall of themselves, as model/recall.py says, each in a row of memory that goes on with it."""
+
+    gain: float
+    far: int
+    every: int
+    room: int
+    """Frames of a whole piece at most."""
+    memories: NDArray[np.uint8]
+    """(pieces, bytes)."""
+
+    def view(self) -> _Recall:
+        """As the kernel takes it; the memories must outlive it."""
+        return _Recall(self.gain, self.far, self.every, self.room, self.memories.ctypes.data)
+
+    def times(self, n: int) -> "Recall":
+        """Of each piece so many, which go on by themselves."""
+        return replace(self, memories=self.memories.repeat(n, axis=0))
+
+
 class Kernel:
     """The kernel for one instruction set."""
 
@@ -179,13 +208,22 @@ class Kernel:
 
     def generate(
         self, parameters: Parameters, seeds: NDArray[np.uint64], states: Array, first: int, last: int, gibbs_steps: int,
-        temperature: float,
+        temperature: float, recall: Recall | None = None,
     ) -> Frames:  # fmt: skip
         """Frames `first` to `last` of a piece for each seed: (pieces, last - first, n_visible).
 
-        `states` (pieces, n_hidden_recurrent), the recurrent states, is read and then holds the new ones.
+        `states` (pieces, n_hidden_recurrent), the recurrent states, is read and then holds the new ones; so are the
+        memories of what the pieces recall, if they do.
         """
-        return self._generate(parameters, seeds, states, first, last, gibbs_steps, temperature, None)
+        return self._generate(parameters, seeds, states, first, last, gibbs_steps, temperature, None, recall)
+
+    def recall(self, config: ModelConfig, room: int, frames: Frames) -> Recall:
+        """What one piece of a model recalls that began with given frames (frames, n_visible)."""
+        memories = np.zeros((1, self.functions.recall_bytes(room)), np.uint8)
+        frames = np.ascontiguousarray(frames)
+        length, n_visible = frames.shape
+        check(self.functions.recall_hear(n_visible, length, frames.ctypes.data, room, memories.ctypes.data))
+        return Recall(config.recall, *config.recalled_at, room, memories)
 
     def clamped(
         self, parameters: Parameters, seeds: NDArray[np.uint64], states: Array, first: int, clamp: Clamp,
@@ -201,17 +239,18 @@ class Kernel:
         log_weights = np.zeros(len(seeds))
         how = clamp_view(Clamp(kept, source, clamp.penalties), log_weights)
         last = first + len(kept)
-        rolls = self._generate(parameters, seeds, states, first, last, gibbs_steps, temperature, byref(how))
+        rolls = self._generate(parameters, seeds, states, first, last, gibbs_steps, temperature, byref(how), None)
         return rolls, log_weights
 
     def _generate(
         self, parameters: Parameters, seeds: NDArray[np.uint64], states: Array, first: int, last: int, gibbs_steps: int,
-        temperature: float, clamp: Any,
+        temperature: float, clamp: Any, recall: Recall | None,
     ) -> Frames:  # fmt: skip
         rolls = np.empty((len(seeds), last - first, parameters.config.n_visible), np.bool_)
+        recalled = byref(recall.view()) if recall else None
         done = self.functions.generate(
             byref(_view(parameters)), temperature, gibbs_steps, first, last, len(seeds), seeds.ctypes.data, clamp,
-            states.ctypes.data, rolls.ctypes.data,
+            recalled, states.ctypes.data, rolls.ctypes.data,
         )  # fmt: skip
         check(done)
         return rolls

@@ -16,7 +16,7 @@
 #include "ais.h"
 #include "gated.h"
 
-const InstructionSet kernel_avx2 = {"avx2", chains, generate, drive, gradient, conditionals, anneal,
+const InstructionSet kernel_avx2 = {"avx2", chains, generate, recall_bytes, recall_hear, drive, gradient, conditionals, anneal,
     contexts, tied_forward, tied_backward, piece_bytes, gated_generate, gated_hear};
 
 #ifdef __clang__

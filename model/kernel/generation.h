@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "network.h"
+#include "recall.h"
 
 /* Cells that are given, for one frame; rows of padded width. */
 typedef struct {
@@ -99,12 +100,14 @@ static void clamp_chains(const Weights *rbm, const Chain *chains, int n_chains, 
 
 /* Frame t of up to AT_ONCE pieces, of which room->u has the states before and after. */
 static void sample_frame(const Network *network, int n, const uint64_t *seeds, long k, long t, const Clamp *clamp,
-                         double *log_weights, Room *room, uint64_t (*bits)[2][LONGEST_UNITS / WORD])
+                         double *log_weights, const Recall *recall, Recollection *recollections, Room *room,
+                         uint64_t (*bits)[2][LONGEST_UNITS / WORD])
 {
     Chain chains[AT_ONCE];
     for (int i = 0; i < n; i++) {
         float *biases = room->biases[i];
         vector_times(network->n_recurrent, room->u[i], network->to_biases, network->biases_width, network->biases, biases);
+        if (recall) recollect(&recollections[i], recall, network->rbm.n_visible, biases);
         uint64_t *v = bits[i][0], *h = bits[i][1];
         for (long w = 0; w < words(network->rbm.n_visible); w++) v[w] = 0;
         chains[i] = (Chain){biases, biases + network->rbm.visible_width, v, h, key_of(seeds[i], (uint64_t)t)};
@@ -113,6 +116,7 @@ static void sample_frame(const Network *network, int n, const uint64_t *seeds, l
     if (clamp) clamp_chains(&network->rbm, chains, n, clamp, room, counter, log_weights);
     for (int i = 0; i < n; i++) {
         next_state(network, chains[i].v, room->u[i], room->next[i]);
+        if (recall) memory_hear(&recollections[i].memory, (Notes){{chains[i].v[0], chains[i].v[1]}});
         float *swapped = room->u[i];
         room->u[i] = room->next[i];
         room->next[i] = swapped;
@@ -120,7 +124,7 @@ static void sample_frame(const Network *network, int n, const uint64_t *seeds, l
 }
 
 static int generate(const Parameters *parameters, float temperature, long k, long first, long last, long n_pieces,
-                    const uint64_t *seeds, const Clamp *clamp, float *states, uint8_t *rolls)
+                    const uint64_t *seeds, const Clamp *clamp, const Recall *recall, float *states, uint8_t *rolls)
 {
     Network network;
     Room room;
@@ -130,13 +134,21 @@ static int generate(const Parameters *parameters, float temperature, long k, lon
         return 0;
     }
     long R = network.n_recurrent, V = network.rbm.n_visible, length = last - first;
+    Recall scaled = recall ? *recall : (Recall){0};
+    scaled.gain /= temperature; /* as the biases are */
     for (long piece = 0; piece < n_pieces; piece += AT_ONCE) {
         int n = n_pieces - piece < AT_ONCE ? (int)(n_pieces - piece) : AT_ONCE;
-        uint64_t bits[AT_ONCE][2][LONGEST_UNITS / WORD];
-        for (int i = 0; i < n; i++) memcpy(room.u[i], states + (piece + i) * R, sizeof(float) * (size_t)R);
+        uint64_t bits[AT_ONCE][2][LONGEST_UNITS / WORD] = {{{0}}};
+        Recollection recollections[AT_ONCE];
+        for (int i = 0; i < n; i++) {
+            memcpy(room.u[i], states + (piece + i) * R, sizeof(float) * (size_t)R);
+            if (recall)
+                recall_layout(&recollections[i], recall->room, recall->memories + (piece + i) * recall_bytes(recall->room));
+        }
         for (long t = 0; t < length; t++) {
             if (clamp) choose_given(&room.given, clamp->kept + t * V, clamp->source + t * V, V, network.rbm.visible_width);
-            sample_frame(&network, n, seeds + piece, k, first + t, clamp, clamp ? clamp->log_weights + piece : NULL, &room, bits);
+            sample_frame(&network, n, seeds + piece, k, first + t, clamp, clamp ? clamp->log_weights + piece : NULL,
+                         recall ? &scaled : NULL, recollections, &room, bits);
             for (int i = 0; i < n; i++) bytes_of(rolls + ((piece + i) * length + t) * V, bits[i][0], V);
         }
         for (int i = 0; i < n; i++) memcpy(states + (piece + i) * R, room.u[i], sizeof(float) * (size_t)R);

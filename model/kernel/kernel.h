@@ -30,6 +30,14 @@ typedef struct {
     double *log_weights;
 } Clamp;
 
+/* What a piece that plays freely recalls of itself. */
+typedef struct {
+    float gain;        /* of what it recalls */
+    long far, every;   /* from places so many frames back or more, at distances that are multiples of so many */
+    long room;         /* frames of the whole piece at most */
+    uint8_t *memories; /* (pieces, recall_bytes(room)) in and out; zeros: nothing was heard */
+} Recall;
+
 /* The pitch-tied layer's parameters, or their gradient. Channels are a multiple of PAD. */
 typedef struct {
     long n_visible, n_planes, n_channels;
@@ -66,9 +74,13 @@ typedef struct {
     int (*chains)(const Parameters *, long k, long rows, const float *bv, const float *bh, uint64_t stream, uint8_t *v);
 
     /* Frames `first` to `last` of each piece: states (pieces, n_recurrent) in and out, rolls (pieces, last - first,
-     * n_visible). A clamp gives cells of these frames; NULL: none are. */
+     * n_visible). A clamp gives cells of these frames; NULL: none are. A recall sways them; NULL: nothing does. */
     int (*generate)(const Parameters *, float temperature, long k, long first, long last, long pieces,
-                    const uint64_t *seeds, const Clamp *clamp, float *states, uint8_t *rolls);
+                    const uint64_t *seeds, const Clamp *clamp, const Recall *recall, float *states, uint8_t *rolls);
+
+    /* recall.h says the same of these. */
+    long (*recall_bytes)(long room);
+    int (*recall_hear)(long n_visible, long frames, const uint8_t *rolls, long room, uint8_t *memory);
 
     /* The recurrent state (n_recurrent,) that frames (frames, n_visible) lead to from the beginning. */
     int (*drive)(const Parameters *, long frames, const uint8_t *rolls, float *state);

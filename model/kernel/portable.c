@@ -7,5 +7,5 @@
 #include "ais.h"
 #include "gated.h"
 
-const InstructionSet kernel_portable = {"portable", chains, generate, drive, gradient, conditionals, anneal,
+const InstructionSet kernel_portable = {"portable", chains, generate, recall_bytes, recall_hear, drive, gradient, conditionals, anneal,
     contexts, tied_forward, tied_backward, piece_bytes, gated_generate, gated_hear};

@@ -1,6 +1,7 @@
 """The model file."""
 
 import json
+import math
 import struct
 from dataclasses import replace
 
@@ -82,6 +83,11 @@ def test_each_tensor_of_a_gated_model_is_checked(config: ModelConfig) -> None:
         ({"kind": "gru-rbm"}, "unknown kind"),
         ({"kind": ["lstm-rbm"]}, "unknown kind"),
         ({"kind": "rnn-rbm"}, "n_channels"),
+        ({"recall": "5"}, "recall is no number"),
+        ({"recall": True}, "recall is no number"),
+        ({"recall": 5.0}, "recall is for an rnn-rbm"),
+        ({"recall": -1.0}, "recall -1.0 is not within"),
+        ({"recall": math.nan}, "recall nan is not within"),
     ],
 )
 def test_a_config_that_makes_no_sense_is_refused(said: dict[str, object], words: str) -> None:

@@ -17,13 +17,15 @@ from model.kernel import Kernel, kernels
 from model.memory import N_PLANES, POINTER_SCALARS, POINTERS
 from model.networks import network_from
 from model.parameters import Parameters
-from model.sampler import gated_sampler, in_way
+from model.pianoroll import Roll
+from model.sampler import gated_sampler, in_way, sampler
 from model.statistics import repetition
 from tests.model.test_gated import SMALL, network_of, piece
 
 KINDS = ("lstm-rbm", "lstm-nade")
 LENGTH = 60
-CHORALES = Path(__file__).parents[2] / "worker" / "bundled" / "models" / "0-jsb-chorales-nade" / "model.safetensors"
+BUNDLED = Path(__file__).parents[2] / "worker" / "bundled" / "models"
+CHORALES, TUNES = (BUNDLED / f"0-{name}" / "model.safetensors" for name in ("jsb-chorales-nade", "nottingham"))
 
 
 @pytest.fixture(params=kernels()[:1], ids=lambda kernel: kernel.name)
@@ -116,6 +118,50 @@ def test_what_would_take_too_long_is_not_calibrated(compiled: Kernel, monkeypatc
         bare(with_calibration("lstm-nade")).arrays.keys()
         == calibrated(with_calibration("lstm-nade"), corpus(0.3), compiled).arrays.keys()
     )
+
+
+@pytest.fixture
+def forgetful() -> Parameters:
+    """A bundled RNN-RBM, whose pieces repeat nothing."""
+    return from_bytes(TUNES.read_bytes()).without_recall()
+
+
+def thrice(parameters: Parameters, kernel: Kernel) -> list[Roll]:
+    """Tunes by it of 60 frames, each played three times."""
+    return [np.tile(tune, (3, 1)) for tune in sampler(parameters, "cpu", kernel).generate(60, range(100, 120))]
+
+
+def recalling(parameters: Parameters, rolls: list[Roll], kernel: Kernel) -> Parameters:
+    return calibrate(parameters, PackedRolls.pack(rolls, 88), lambda drawn: sampler(drawn, "cpu", kernel))
+
+
+def test_an_rnn_rbm_recalls_until_pieces_repeat_themselves(compiled: Kernel, forgetful: Parameters) -> None:
+    """Its tensors stay as they are."""
+    found = recalling(forgetful, thrice(forgetful, compiled), compiled)
+    before, after = (
+        np.mean([repetition(roll) for roll in sampler(p, "cpu", compiled).generate(180, range(900, 1000))])
+        for p in (forgetful, found)
+    )
+    assert before < 0.01
+    assert after > 0.3
+    assert found.arrays.keys() == forgetful.arrays.keys()
+    assert recalling(found, thrice(forgetful, compiled), compiled).config == found.config
+
+
+def test_an_rnn_rbm_recalls_nothing_where_the_corpus_repeats_nothing(compiled: Kernel, forgetful: Parameters) -> None:
+    rolls = list(sampler(forgetful, "cpu", compiled).generate(180, range(100, 120)))
+    assert recalling(forgetful, rolls, compiled).config.recall == 0
+
+
+def test_an_rnn_rbm_recalls_no_more_than_its_density_bears(
+    compiled: Kernel, forgetful: Parameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it recalls makes it a little sparser, here of a corpus that is denser than it already."""
+    monkeypatch.setattr("model.calibration.RECALLS", (0.0, 6.0))
+    denser = [roll | np.roll(roll, 12, axis=1) for roll in thrice(forgetful, compiled)]
+    assert recalling(forgetful, denser, compiled).config.recall == 0
+    monkeypatch.setattr("model.calibration.DENSITY", 1.0)
+    assert recalling(forgetful, denser, compiled).config.recall == 6
 
 
 def test_a_gain_is_that_of_what_the_pointers_say(monkeypatch: pytest.MonkeyPatch) -> None:

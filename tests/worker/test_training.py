@@ -1,6 +1,7 @@
 """The train job, performed directly on a store: what it shows of itself while it runs, and what it goes on from."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 
 from model.artefact import from_bytes
+from model.calibration import MakeSampler
+from model.corpus import PackedRolls
 from model.kernel import best
+from model.parameters import Parameters
 from tests.pieces import midi_file
 from worker import training
 from worker.cache import ModelCache
@@ -112,6 +116,19 @@ def test_a_corpus_with_no_options_gets_all_that_a_model_should_have(store: Artef
     assert {"validation", "log_likelihood", "log_likelihood_reverse", "standard_error", "accuracy"} <= reached.keys()
     assert reached["log_likelihood"] == pytest.approx(reached["log_likelihood_reverse"], abs=0.5)
     assert store.file(MODEL, "j1", "curve.png").startswith(b"\x89PNG")
+
+
+def test_a_training_ends_with_what_its_pieces_recall(store: ArtefactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the model's file and in its record; of such a small model that is nothing, here it is."""
+
+    def calibrate(parameters: Parameters, rolls: PackedRolls, make: MakeSampler) -> Parameters:
+        assert make(parameters).generate(3, [1]).shape == (1, 3, rolls.n_visible)
+        return Parameters(replace(parameters.config, recall=2.5), parameters.arrays)
+
+    monkeypatch.setattr("worker.training.calibrate", calibrate)
+    assert train(store, "j1", epochs=1)["status"] == "succeeded"
+    assert store.record(MODEL, "j1")["config"]["recall"] == 2.5
+    assert from_bytes(store.file(MODEL, "j1", "model.safetensors")).config.recall == 2.5
 
 
 def test_the_best_epoch_is_published_whenever_the_training_ends(store: ArtefactStore) -> None:
