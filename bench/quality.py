@@ -1,12 +1,13 @@
 """The rows of docs/quality.md: a model trained on one of the four benchmark sets and measured on its validation split.
 
-python -m bench.quality DATA SET RECIPE [--model '{…}'] [--training '{…}'] [--save FOLDER] [--without PART …]
+python -m bench.quality DATA SET RECIPE [--model '{…}'] [--training '{…}'] [--teachers N] [--save FOLDER]
+    [--without PART …]
 
-DATA is a folder with SET-train.npz and SET-valid.npz. RECIPE is one of model.config.RECIPES; `--model` and `--training`
-change its settings. One line of JSON says what was trained, for how long, and how well it predicts: by NADE the exact
-log-likelihood of all frames, by an RBM annealed importance sampling from both sides on so many random frames. FOLDER
-gets the files of a bundled model; what is measured is what is saved, with a gated recurrence calibrated for drawing
-and in half precision.
+DATA is a folder with SET-train.npz and SET-valid.npz. RECIPE is one of model.config.RECIPES; `--model` and
+`--training` change its settings; so many teachers are trained first, as the model but for their seeds. One line of
+JSON says what was trained, for how long, and how well it predicts: by NADE the exact log-likelihood of all frames, by
+an RBM annealed importance sampling from both sides on so many random frames. FOLDER gets the files of a bundled
+model; what is measured is what is saved, with a gated recurrence calibrated for drawing and in half precision.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from bench.samples import read
 from model.artefact import from_bytes, to_bytes
 from model.calibration import calibrate
 from model.conditionals import conditionals, log_probabilities
-from model.config import PIANO, RECIPES, TrainingConfig
+from model.config import PIANO, RECIPES, ModelConfig, TrainingConfig
 from model.corpus import PackedRolls, statistics
 from model.curve import curve_png
 from model.kernel import best
@@ -85,6 +86,14 @@ def leave_out(network: Network, parts: list[str]) -> None:
             parameters[name].register_hook(lambda gradient, mask=mask: gradient * mask)
 
 
+def teacher(config: ModelConfig, training: TrainingConfig, rolls: PackedRolls) -> Parameters:
+    """A model that is trained by itself."""
+    state = initial_state(new_network(config, training.seed), training, best())
+    train(state, rolls, training)
+    with keeping(state) as network:
+        return network.to_parameters()
+
+
 def files_of(
     name: str, corpus: dict[str, Any], recipe: str, state: TrainingState, training: TrainingConfig, weights: bytes
 ) -> dict[str, bytes]:
@@ -123,6 +132,7 @@ def main() -> None:
     parser.add_argument("recipe")
     parser.add_argument("--model", type=json.loads, default={})
     parser.add_argument("--training", type=json.loads, default={})
+    parser.add_argument("--teachers", type=int, default=0)
     parser.add_argument("--save", type=Path)
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--temperatures", type=int, default=3000)
@@ -144,7 +154,9 @@ def main() -> None:
             state.history[-1]["validation"] = now.get("log_likelihood_reverse", now["log_likelihood"])
             print(f"{time.process_time() - cpu:.0f} s", state.history[-1], now, file=sys.stderr, flush=True)
 
-    state = initial_state(new_network(config, training.seed), training, best())
+    alone = replace(training, distillation=0.0)
+    teachers = [teacher(config, replace(alone, seed=alone.seed + 1 + i), rolls) for i in range(arguments.teachers)]
+    state = initial_state(new_network(config, training.seed), training, best(), teachers=teachers)
     leave_out(state.network, arguments.without)
     train(state, rolls, training, on_epoch=on_epoch)
     trained = {"wall_seconds": round(time.perf_counter() - began), "cpu_seconds": round(time.process_time() - cpu)}
@@ -162,7 +174,7 @@ def main() -> None:
         arguments.save.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             (arguments.save / name).write_bytes(data)
-    settings = {name: getattr(arguments, name) for name in ("model", "training", "without")}
+    settings = {name: getattr(arguments, name) for name in ("model", "training", "teachers", "without")}
     print(json.dumps({"set": arguments.set, "recipe": arguments.recipe, **settings, **trained, **found}))
 
 

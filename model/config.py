@@ -151,6 +151,8 @@ class TrainingConfig:
     """How many of these it plays one after another, on average."""
     split: float = 0.0
     """Share of the pieces that are cut into several in an epoch, each of which begins with nothing heard."""
+    distillation: float = 0.0
+    """Share that teachers have in what is to be predicted, where there are any (model/distillation.py)."""
     clip_norm: float | None = None
     """Longest gradient; longer ones are shortened. Here and below, 0 is None."""
     transpose: int = 0

@@ -2,10 +2,10 @@
 
 The sequences of an update go on where those of the one before stopped, with the recurrence's state, and a piece's
 memory is of the whole piece up to each frame. NADE's cost is the negative log-likelihood; an RBM's is that of
-contrastive divergence, with one Gibbs chain for each frame.
+contrastive divergence, with one Gibbs chain for each frame. NADE may have teachers besides (model/distillation.py).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,6 +17,7 @@ from model.batches import Batch, streams
 from model.conditionals import conditionals, log_probabilities
 from model.config import TrainingConfig
 from model.corpus import PackedRolls
+from model.distillation import Teachers
 from model.drawing import BEST_START, BEST_STEPS
 from model.errors import ConfigError
 from model.gated import Contexts, Dropout, GatedNetwork
@@ -45,14 +46,22 @@ class GatedTask:
     """See `model.task.Task`."""
 
     def __init__(
-        self, network: GatedNetwork, generator: torch.Generator, kernel: Kernel | None, config: TrainingConfig
+        self,
+        network: GatedNetwork,
+        generator: torch.Generator,
+        kernel: Kernel | None,
+        config: TrainingConfig,
+        teachers: Sequence[Parameters] = (),
     ) -> None:
         self._network = network
+        self._teachers = Teachers(teachers, network.W.device, kernel)
         self._generator = generator
         self._kernel = kernel
         self._config = config
         if config.pretraining:
             raise ConfigError("the recurrence of an lstm is not trained alone at first: pretraining is 0")
+        if teachers and network.config.kind != "lstm-nade":
+            raise ConfigError("only an lstm-nade has teachers")
         self.carried = self._at_the_beginning()
 
     def prepare(self, training: TrainingSet, should_stop: Callable[[], bool]) -> bool:
@@ -88,7 +97,8 @@ class GatedTask:
         """Of an epoch: no state, and the parameters that play along in it."""
         played = self._network.named_parameters() if self._config.slips else ()
         copies = {PLAYER + name: value.detach().clone() for name, value in played}
-        return copies | _named(self._network.initial_state(self._config.n_parallel))
+        n = self._config.n_parallel
+        return copies | self._teachers.begin(n) | _named(self._network.initial_state(n))
 
     def _player(self) -> Parameters:
         arrays = {name: self.carried[PLAYER + name].cpu().numpy() for name, _ in self._network.named_parameters()}
@@ -115,18 +125,23 @@ class GatedTask:
         state = self.carried["u"], self.carried["c"]
         bv, bh, last = network.biases_of(context, v, state, self._kernel, shares, self._generator)
         self.carried |= _named(last)
-        cost, monitor = self._cost(v.flatten(0, 1), bv.flatten(0, 1), bh.flatten(0, 1), position)
+        taught = self._teachers.predict(context, v, self.carried) if self._teachers else None
+        cost, monitor = self._cost(v.flatten(0, 1), bv.flatten(0, 1), bh.flatten(0, 1), position, taught)
         network.zero_grad()
         cost.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         return cost.item(), monitor
 
-    def _cost(self, v: Tensor, bv: Tensor, bh: Tensor, position: Position) -> tuple[Tensor, float]:
+    def _cost(
+        self, v: Tensor, bv: Tensor, bh: Tensor, position: Position, taught: Tensor | None
+    ) -> tuple[Tensor, float]:
         """Cost and monitor of frames v (N, n_visible): the log-likelihood, or the tutorial's."""
         network = self._network
         if network.config.kind == "lstm-nade":
             logits = nade_logits(v, network.W, network.U, bv, bh)
-            cost = binary_cross_entropy_with_logits(logits, v, reduction="none").sum(1).mean()
-            return cost, -cost.item()
+            cost = _cross_entropy(logits, v)
+            if taught is None:
+                return cost, -cost.item()
+            return _cross_entropy(logits, torch.lerp(v, taught, self._config.distillation)), -cost.item()
         v_sample = self._negative(v, bv.detach(), bh.detach(), position)
         cost = contrastive_divergence(v, v_sample, network.W, bv, bh).mean()
         monitor = pseudo_log_likelihood(v, v_sample, network.W, bv, bh, self._generator).mean()
@@ -141,6 +156,11 @@ class GatedTask:
         stream = stream_of(self._config.seed, *position)
         sample = self._kernel.chains(W.numpy(), start.bool().numpy(), bv.numpy(), bh.numpy(), k, stream)
         return torch.from_numpy(sample).to(v)
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Of frames (N, n_visible), on average."""
+    return binary_cross_entropy_with_logits(logits, target, reduction="none").sum(1).mean()
 
 
 def _named(state: State) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ it is at home on pieces with slips, its own among them.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -30,6 +30,7 @@ from model.gated_training import GatedTask
 from model.gradients import Gradients, Position
 from model.kernel import Kernel
 from model.network import Network
+from model.parameters import Parameters
 from model.rnn_rbm import RnnRbmNetwork
 from model.task import RnnRbmTask, Task
 from model.training_set import TrainingSet, split
@@ -75,17 +76,22 @@ class TrainingState:
 
 
 def initial_state(
-    network: Network, config: TrainingConfig, kernel: Kernel | None = None, chains: Chains | None = None
+    network: Network,
+    config: TrainingConfig,
+    kernel: Kernel | None = None,
+    chains: Chains | None = None,
+    teachers: Sequence[Parameters] = (),
 ) -> TrainingState:
     """The state before the first update, with the optimiser and the random numbers that the config asks for.
 
-    `kernel` is what computes the gradients of a network on the CPU; None: PyTorch. `chains` are those of a GPU.
+    `kernel` is what computes the gradients of a network on the CPU; None: PyTorch. `chains` are those of a GPU, and
+    `teachers` those of an `lstm-nade`.
     """
     generator = torch.Generator(network.W.device).manual_seed(config.seed)
     usable = kernel if network.W.device.type == "cpu" else None
     task: Task
     if isinstance(network, GatedNetwork):
-        task = GatedTask(network, generator, usable, config)
+        task = GatedTask(network, generator, usable, config, teachers)
     elif isinstance(network, RnnRbmNetwork):
         if config.initialization == "scaled":
             network.initialize_scaled(generator)
