@@ -95,7 +95,7 @@ def teacher(config: ModelConfig, training: TrainingConfig, rolls: PackedRolls) -
 
 
 def files_of(
-    name: str, corpus: dict[str, Any], recipe: str, state: TrainingState, training: TrainingConfig, weights: bytes
+    name: str, about: dict[str, Any], state: TrainingState, training: TrainingConfig, weights: bytes
 ) -> dict[str, bytes]:
     """What the store keeps of a model."""
     record = {
@@ -103,7 +103,6 @@ def files_of(
         "name": name,
         "description": None,
         "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "recipe": recipe,
         "init_from": None,
         "config": state.network.config.to_dict(),
         "training": training.to_dict(),
@@ -113,7 +112,7 @@ def files_of(
         "size": len(weights),
         "sha256": hashlib.sha256(weights).hexdigest(),
         "best_epoch": None,
-        "corpus": corpus,
+        **about,
         "reached": state.history[-1],
         "status": "succeeded",
     }
@@ -124,8 +123,8 @@ def files_of(
     }
 
 
-def main() -> None:
-    """Train, measure, print."""
+def parsed() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("set")
@@ -139,10 +138,18 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=1)
     parser.add_argument("--without", nargs="*", default=[], choices=PARTS)
     arguments = parser.parse_args()
+    if arguments.teachers and (arguments.without or arguments.training.get("validation")):
+        parser.error("teachers know all parts, and hear all pieces")
+    return arguments
+
+
+def main() -> None:
+    """Train, measure, print."""
+    arguments = parsed()
     torch.set_num_threads(1)  # so that models are trained side by side
     recipe = RECIPES[arguments.recipe]
     config = replace(recipe.model, dt=None, steps_per_beat=1, tonality="own", **arguments.model)
-    training = replace(recipe.training, validation=0.0, **arguments.training)
+    training = replace(recipe.training, **({"validation": 0.0} | arguments.training))
     rolls, unheard = (read(arguments.data / f"{arguments.set}-{split}.npz", config) for split in ("train", "valid"))
     some = PackedRolls.pack(unheard[:: max(1, unheard.n_frames // 10_000)], 88)
     began, cpu = time.perf_counter(), time.process_time()
@@ -170,7 +177,8 @@ def main() -> None:
     found = measure(parameters, unheard, arguments.frames, arguments.temperatures, arguments.chains)
     if arguments.save:
         corpus = {"name": arguments.set, "tempo": TEMPI[arguments.set], **statistics(rolls, PIANO[0])}
-        files = files_of(arguments.save.name, corpus, arguments.recipe, state, training, weights)
+        about = {"recipe": arguments.recipe, "teachers": arguments.teachers, "corpus": corpus}
+        files = files_of(arguments.save.name, about, state, training, weights)
         arguments.save.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             (arguments.save / name).write_bytes(data)

@@ -94,13 +94,13 @@ def main() -> None:
         print(f"{path.stem} | {row(pieces, real, low)}")
     drawer = sampler(parameters, "cpu", best())
     if arguments.starts and isinstance(drawer, GatedSampler):
-        itself = drawer.uncalibrated()
+        itself = drawer.tutorial_way()
         for start, steps in product(get_args(Start), (25, 100, 250)):
             made = replace(itself, start=start).generate(length, range(arguments.pieces), gibbs_steps=steps)
             print(f"itself, {start}, {steps} steps | {row(list(made), real, low)}", flush=True)
         return
     steps = steps_of(config.kind, "best")
-    itself = drawer.uncalibrated()
+    itself = drawer.tutorial_way()
     if isinstance(itself, GatedSampler):
         itself = replace(itself, start=BEST_START)
     for name, who in (("best", drawer), ("itself", itself)):

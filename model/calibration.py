@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model.config import ModelConfig
 from model.corpus import PackedRolls
 from model.draft import STRETCH
 from model.drawing import TUTORIAL_STEPS, steps_of
@@ -91,7 +92,7 @@ def calibrate(parameters: Parameters, rolls: PackedRolls, sampler: MakeSampler, 
     found = calibration_shapes(parameters.config)
     arrays = {name: array for name, array in parameters.arrays.items() if name not in found}
     bare = Parameters(replace(parameters.config, recall=0.0), arrays)
-    length = rolls.usual_length
+    length = _length(bare.config, rolls)
     n = min(PIECES, int(MOST_WORK / (length * steps_of(bare.config.kind, "best") * bare.arrays["W"].size)))
     if n < FEWEST:
         logger.info("not calibrated: a model of this size draws too few pieces in the time for it")
@@ -104,6 +105,14 @@ def calibrate(parameters: Parameters, rolls: PackedRolls, sampler: MakeSampler, 
     setting = _most_alike(rounds) if bare.config.n_channels else Setting()
     rounds.perform(setting, LAST, step=0.5)
     return rounds.calibrated(setting, rounds.mean_bias(LAST // 2))
+
+
+def _length(config: ModelConfig, rolls: PackedRolls) -> int:
+    """Frames of the pieces that are compared: for what an RNN-RBM's recall, some times as far as that lies back."""
+    if config.kind != "rnn-rbm":
+        return rolls.usual_length
+    far, _ = config.recalled_at
+    return max(rolls.usual_length, min(4 * far, int(np.median(rolls.lengths))))
 
 
 def beginnings(rolls: PackedRolls, length: int) -> list[Roll]:

@@ -13,6 +13,9 @@ PIANO = (21, 109)
 """MIDI notes of the 88 keys, A0 to C8, as a half-open range."""
 
 
+SHORTEST, LONGEST = 1e-3, 1e3
+"""Time steps."""
+
 Tonality = Literal["own", "common"]
 
 
@@ -26,8 +29,11 @@ class Sampling:
     def __post_init__(self) -> None:
         if (self.dt is None) == (self.steps_per_beat is None):
             raise ConfigError("give exactly one of dt (seconds) and steps_per_beat")
-        if (self.dt or self.steps_per_beat or 0) <= 0:
-            raise ConfigError("the time step must be positive")
+        step = self.dt or self.steps_per_beat or 0
+        if not SHORTEST <= step <= LONGEST:
+            raise ConfigError(
+                f"a time step of {step} is not within {SHORTEST:g}..{LONGEST:g}: seconds, or steps to the beat"
+            )
 
 
 MOST_RECALL = 100.0

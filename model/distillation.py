@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from model.config import ModelConfig, TrainingConfig
 from model.errors import ConfigError
 from model.gated import Contexts, GatedNetwork
 from model.kernel import Kernel
@@ -23,12 +24,20 @@ from model.parameters import Parameters
 KIND = "lstm-nade"
 
 
+def check_teaching(pupil: ModelConfig, training: TrainingConfig, teachers: Sequence[Parameters]) -> None:
+    """Raises ConfigError where a model cannot be taught, or not by these."""
+    if bool(training.distillation) != bool(teachers):
+        raise ConfigError("distillation is the share of teachers: one does not go without the other")
+    if any(model.kind != KIND for model in (pupil, *(teacher.config for teacher in teachers)) if teachers):
+        raise ConfigError(f"only an {KIND} teaches and is taught")
+    if any(teacher.config.pitch_range != pupil.pitch_range for teacher in teachers):
+        raise ConfigError("teachers play the same keys as who is taught")
+
+
 class Teachers:
     """Some models of the kind `lstm-nade`, none of them for no teaching."""
 
     def __init__(self, models: Sequence[Parameters], device: torch.device, kernel: Kernel | None) -> None:
-        if any(model.config.kind != KIND for model in models):
-            raise ConfigError(f"a teacher is an {KIND}")
         self._networks = [GatedNetwork.from_parameters(model).to(device) for model in models]
         self._kernel = kernel
 

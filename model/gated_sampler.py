@@ -40,7 +40,7 @@ class GatedSampler:
     wary: bool = True
     """Whether frames of a free piece that loop, or are a cluster, are taken back."""
 
-    def uncalibrated(self) -> "GatedSampler":
+    def tutorial_way(self) -> "GatedSampler":
         """The same of the model itself, with chains that start from zeros."""
         return replace(self, start="zeros", calibrated=None, wary=False)
 

@@ -60,8 +60,6 @@ class GatedTask:
         self._config = config
         if config.pretraining:
             raise ConfigError("the recurrence of an lstm is not trained alone at first: pretraining is 0")
-        if teachers and network.config.kind != "lstm-nade":
-            raise ConfigError("only an lstm-nade has teachers")
         self.carried = self._at_the_beginning()
 
     def prepare(self, training: TrainingSet, should_stop: Callable[[], bool]) -> bool:

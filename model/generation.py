@@ -4,6 +4,7 @@ The plain version, in PyTorch: for GPUs, for machines without the compiled kerne
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -32,9 +33,11 @@ class PlainSampler:
         self.device = device
         self.network = RnnRbmNetwork.from_parameters(parameters).to(device)
 
-    def uncalibrated(self) -> "PlainSampler":
+    def tutorial_way(self) -> "PlainSampler":
         """See `Sampler`."""
-        return PlainSampler(self.parameters.without_recall(), self.device)
+        other = copy(self)  # with the same network
+        other.parameters = self.parameters.without_recall()
+        return other
 
     def generate(
         self,
@@ -48,18 +51,16 @@ class PlainSampler:
     ) -> Frames:
         """One piece after another: (pieces, frames of the primer + length, n_visible)."""
         rolls = []
-        beginning = np.zeros((0, self.parameters.config.n_visible), np.bool_) if primer is None else primer
+        config = self.parameters.config
+        beginning = np.zeros((0, config.n_visible), np.bool_) if primer is None else primer
+        room = len(beginning) + length
+        heard = Recall(config, room, self.network.W).hear_all(beginning) if config.recall else None
         for index, seed in enumerate(seeds):
             ask = _asking(on_step, index * length)
-            recall = self._recall(beginning, length)
+            recall = heard.repeated(1) if heard else None
             piece = generate(self.network, length, seed, gibbs_steps, temperature, beginning, ask, recall)
             rolls.append(np.concatenate([beginning, piece]))
         return np.stack(rolls)
-
-    def _recall(self, primer: Roll, length: int) -> Recall | None:
-        config = self.parameters.config
-        room = len(primer) + length
-        return Recall(config, 1, room, self.network.W).hear_all(primer) if config.recall else None
 
     def infill(
         self,

@@ -17,6 +17,8 @@ The gain is the config's `recall`, found at the end of a training (model/calibra
 freely by `sampler: best`: the likelihood, filling in and the tutorial's way know nothing of it.
 """
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -29,18 +31,24 @@ TAKEN, TIMES = 0.5, 2
 
 
 class Recall:
-    """Of some pieces side by side, each of `room` frames at most. The compiled kernel has the same in recall.h."""
+    """Of one piece of `room` frames at most, or of several side by side. In the compiled kernel it is recall.h."""
 
-    def __init__(self, config: ModelConfig, n_pieces: int, room: int, like: Tensor) -> None:
+    def __init__(self, config: ModelConfig, room: int, like: Tensor) -> None:
         """`like` has the type and the device of what is computed."""
         self._gain = config.recall
         self._far, self._every = config.recalled_at
-        self._all = torch.arange(n_pieces, device=like.device)
-        self._frames = like.new_zeros(n_pieces, room, config.n_visible)
-        self._counts = like.new_zeros(n_pieces, room)
-        self._agreement = like.new_zeros(n_pieces, min(room, WINDOW))  # of the place `lag` frames back: column lag - 1
-        self._times = torch.zeros(n_pieces, room, dtype=torch.uint8, device=like.device)
+        self._frames = like.new_zeros(1, room, config.n_visible)
+        self._counts = like.new_zeros(1, room)
+        self._agreement = like.new_zeros(1, min(room, WINDOW))  # of the place `lag` frames back: column lag - 1
+        self._times = torch.zeros(1, room, dtype=torch.uint8, device=like.device)
         self._n = 0
+
+    def repeated(self, n: int) -> "Recall":
+        """Of so many pieces that go on by themselves from here."""
+        other = copy(self)
+        for name in ("_frames", "_counts", "_agreement", "_times"):
+            setattr(other, name, getattr(self, name).repeat_interleave(n, dim=0))
+        return other
 
     def hear(self, v: Tensor) -> None:
         """The next frame of each piece, (n_pieces, n_visible)."""
@@ -56,9 +64,9 @@ class Recall:
         self._n = t + 1
 
     def hear_all(self, primer: Roll) -> "Recall":
-        """What all pieces begin with, (frames, n_visible)."""
+        """What the piece begins with, (frames, n_visible)."""
         for v in torch.from_numpy(primer).to(self._frames):
-            self.hear(v.expand(len(self._frames), -1))
+            self.hear(v[None])
         return self
 
     def biases(self) -> Tensor:
@@ -67,13 +75,14 @@ class Recall:
         furthest = min(t, WINDOW)
         if furthest < self._far:
             return torch.zeros_like(self._frames[:, 0])
-        lags = torch.arange(self._far, furthest + 1, self._every, device=self._all.device)
+        lags = torch.arange(self._far, furthest + 1, self._every, device=self._times.device)
         places = t + 1 - lags  # of what followed
         M = self._agreement[:, lags - 1] * (self._times[:, places] < TIMES)
         most, which = M.max(1)
         sure = ((most - ALIKE) / SURE).clamp(0, 1)  # (n_pieces,)
         place = places[which]
         taken = sure >= TAKEN
-        self._times[self._all, place] += taken
+        pieces = torch.arange(len(place), device=place.device)
+        self._times[pieces, place] += taken
         self._times[:, t + 1] = TIMES * taken
-        return self._gain * sure[:, None] * (2 * self._frames[self._all, place] - 1)
+        return self._gain * sure[:, None] * (2 * self._frames[pieces, place] - 1)

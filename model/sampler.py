@@ -41,8 +41,8 @@ class Sampler(Protocol):
         """What sampled them."""
         ...
 
-    def uncalibrated(self) -> "Sampler":
-        """The same of the model itself, drawn the tutorial's way: no calibration, and nothing that is recalled."""
+    def tutorial_way(self) -> "Sampler":
+        """The same as the tutorial draws: the model itself, which has no calibration and recalls nothing."""
         ...
 
     def generate(
@@ -115,7 +115,7 @@ def gated_sampler(parameters: Parameters, device: str, kernel: Kernel | None) ->
 
 def in_way(sampler: Sampler, way: Way) -> Sampler:
     """The sampler in this way."""
-    return sampler.uncalibrated() if way == "tutorial" else sampler
+    return sampler.tutorial_way() if way == "tutorial" else sampler
 
 
 class CompiledSampler:
@@ -128,9 +128,11 @@ class CompiledSampler:
         self._kernel = kernel
         self.kernel = kernel.name
 
-    def uncalibrated(self) -> "CompiledSampler":
+    def tutorial_way(self) -> "CompiledSampler":
         """See `Sampler`."""
-        return CompiledSampler(self.parameters.without_recall(), self._kernel)
+        return (
+            CompiledSampler(self.parameters.without_recall(), self._kernel) if self.parameters.config.recall else self
+        )
 
     def generate(
         self,
@@ -149,16 +151,17 @@ class CompiledSampler:
         start = 0 if primer is None else len(primer)
         rolls = np.empty((len(seeds), start + length, config.n_visible), np.bool_)
         state = self.parameters.u0
+        beginning = np.zeros((0, config.n_visible), np.bool_)
         if primer is not None:
-            rolls[:, :start] = primer
-            state = self._state_after(rolls[0, :start])
-        heard = self._kernel.recall(config, start + length, rolls[0, :start]) if config.recall else None
+            rolls[:, :start] = beginning = primer
+            state = self._state_after(primer)
+        heard = self._kernel.recall(config, start + length, beginning) if config.recall else None
 
         def sample(index: int, report: Report) -> None:
             pieces = groups[index]
             own = np.array([seeds[piece] for piece in pieces], np.uint64)
             states = np.tile(state, (len(pieces), 1))
-            recall = heard.times(len(pieces)) if heard else None
+            recall = heard.repeated(len(pieces)) if heard else None
             for first in range(start, start + length, n_frames):
                 last = min(first + n_frames, start + length)
                 rolls[pieces.start : pieces.stop, first:last] = self._kernel.generate(

@@ -24,6 +24,7 @@ from model.config import TrainingConfig
 from model.corpus import PackedRolls
 from model.cuda.chains import Chains
 from model.cuda.update import whole_updates
+from model.distillation import check_teaching
 from model.errors import CorpusError, TrainingError
 from model.gated import GatedNetwork
 from model.gated_training import GatedTask
@@ -87,6 +88,7 @@ def initial_state(
     `kernel` is what computes the gradients of a network on the CPU; None: PyTorch. `chains` are those of a GPU, and
     `teachers` those of an `lstm-nade`.
     """
+    check_teaching(network.config, config, teachers)
     generator = torch.Generator(network.W.device).manual_seed(config.seed)
     usable = kernel if network.W.device.type == "cpu" else None
     task: Task

@@ -129,7 +129,7 @@ def _start(
         network = new_network(checkpoint.config_of(saved), config.seed)
     elif wanted.init_from is not None:
         weights = runtime.store.file(MODEL, wanted.init_from, CONTENTS[MODEL])
-        network = network_from(artefact.from_bytes(weights))
+        network = network_from(artefact.from_bytes(weights).without_recall())  # what it recalls is found at the end
     else:
         network = new_network(model_config, config.seed)
     chains = runtime.accelerator.chains if runtime.accelerator else None

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -21,11 +22,11 @@ from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import Sampler
 
 AT_ONCE = 32_768
-"""Pieces: enough to fill any card, and 0.6 GB for 200 frames of them."""
+"""Pieces: enough to fill any card, and 0.6 GB for 200 frames of them; 2.3 GB more where they recall themselves."""
 MOST_PINNED = 1 << 28
 """Bytes of pieces in memory that the CPU cannot swap out."""
 TRIED_PIECES = tuple(1 << i for i in range(11))
-TRIED_FRAMES = 20
+TRIED_FRAMES = 40
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,11 @@ class BatchSampler:
         self._network = RnnRbmNetwork.from_parameters(parameters).to(device)
         self._parts = Parts(AT_ONCE, "pieces")
 
-    def uncalibrated(self) -> "BatchSampler":
+    def tutorial_way(self) -> "BatchSampler":
         """See `Sampler`."""
-        return BatchSampler(self.parameters.without_recall(), self.device, self._chains)
+        other = copy(self)  # with the same network
+        other.parameters = self.parameters.without_recall()
+        return other
 
     def generate(
         self,
@@ -82,7 +85,8 @@ class BatchSampler:
         u = self._state_after(primer).expand(len(seeds), -1)  # (pieces, n_hidden_recurrent)
         start = W.new_zeros(1, W.shape[0])
         config = self.parameters.config
-        recall = Recall(config, len(seeds), rolls.shape[1], W).hear_all(primer) if config.recall else None
+        heard = Recall(config, rolls.shape[1], W).hear_all(primer) if config.recall else None
+        recall = heard.repeated(len(seeds)) if heard else None
         for t in range(len(primer), len(primer) + length):
             ask(t - len(primer))
             bv_t, bh_t = network.conditional_biases(u)
@@ -164,9 +168,9 @@ class SharedSampler:
         self._crossover = crossover
         self._last = cpu
 
-    def uncalibrated(self) -> "SharedSampler":
+    def tutorial_way(self) -> "SharedSampler":
         """See `Sampler`."""
-        return SharedSampler(self._cpu.uncalibrated(), self._gpu.uncalibrated(), self._crossover)
+        return SharedSampler(self._cpu.tutorial_way(), self._gpu.tutorial_way(), self._crossover)
 
     @property
     def device(self) -> str:

@@ -181,7 +181,7 @@ class Recall:
         """As the kernel takes it; the memories must outlive it."""
         return _Recall(self.gain, self.far, self.every, self.room, self.memories.ctypes.data)
 
-    def times(self, n: int) -> "Recall":
+    def repeated(self, n: int) -> "Recall":
         """Of each piece so many, which go on by themselves."""
         return replace(self, memories=self.memories.repeat(n, axis=0))
 

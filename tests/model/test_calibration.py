@@ -148,6 +148,13 @@ def test_an_rnn_rbm_recalls_until_pieces_repeat_themselves(compiled: Kernel, for
     assert recalling(found, thrice(forgetful, compiled), compiled).config == found.config
 
 
+def test_at_a_finer_time_step_longer_pieces_are_compared(compiled: Kernel, forgetful: Parameters) -> None:
+    """What is recalled lies 288 frames back, or more."""
+    finer = Parameters(replace(forgetful.config, steps_per_beat=12), forgetful.arrays)
+    rolls = [np.tile(tune, (12, 1)) for tune in sampler(finer, "cpu", compiled).generate(60, range(100, 110))]
+    assert recalling(finer, rolls, compiled).config.recall > 0
+
+
 def test_an_rnn_rbm_recalls_nothing_where_the_corpus_repeats_nothing(compiled: Kernel, forgetful: Parameters) -> None:
     rolls = list(sampler(forgetful, "cpu", compiled).generate(180, range(100, 120)))
     assert recalling(forgetful, rolls, compiled).config.recall == 0

@@ -10,7 +10,7 @@ from model import checkpoint
 from model.conditionals import log_probabilities
 from model.distillation import Teachers
 from model.errors import ConfigError
-from model.gated import Contexts, GatedNetwork, context_of
+from model.gated import Contexts, context_of
 from model.memory import contexts
 from model.networks import new_network
 from model.parameters import Parameters
@@ -89,7 +89,7 @@ def test_the_monitor_is_of_the_pieces(way: Way) -> None:
     training = replace(TAUGHT, distillation=1.0, lr=1e-9, epochs=1, transpose=0, slips=0.0)
     metrics = []
     for models in ([], teachers()):
-        state = state_of(way, models, training)
+        state = state_of(way, models, replace(training, distillation=1.0 if models else 0.0))
         train(state, tunes(), training)
         metrics.append(state.history[-1])
     assert metrics[0]["monitor"] == pytest.approx(metrics[1]["monitor"], rel=1e-4)
@@ -109,9 +109,23 @@ def test_an_interrupted_training_goes_on_with_its_teachers_to_the_bit(way: Way) 
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
-def test_only_a_nade_teaches_and_is_taught(way: Way) -> None:
-    rbm = replace(CONFIG, kind="lstm-rbm")
-    with pytest.raises(ConfigError, match="only an lstm-nade has teachers"):
-        initial_state(new_network(rbm, 0).to(way.device), TAUGHT, way.kernel, teachers=teachers())
-    with pytest.raises(ConfigError, match="a teacher is an lstm-nade"):
-        state_of(way, [GatedNetwork(rbm).to_parameters()])
+@pytest.mark.parametrize("kind", ["lstm-rbm", "rnn-rbm"])
+def test_only_a_nade_teaches_and_is_taught(kind: str) -> None:
+    other = new_network(replace(CONFIG, kind=kind, n_channels=0), 0)
+    with pytest.raises(ConfigError, match="only an lstm-nade teaches and is taught"):
+        initial_state(other, TAUGHT, teachers=teachers())
+    with pytest.raises(ConfigError, match="only an lstm-nade teaches and is taught"):
+        initial_state(new_network(CONFIG, 0), TAUGHT, teachers=[other.to_parameters()])
+
+
+def test_teachers_and_their_share_go_together() -> None:
+    with pytest.raises(ConfigError, match="one does not go without the other"):
+        initial_state(new_network(CONFIG, 0), TAUGHT)
+    with pytest.raises(ConfigError, match="one does not go without the other"):
+        initial_state(new_network(CONFIG, 0), TRAINING, teachers=teachers())
+
+
+def test_teachers_have_the_keys_of_the_pupil() -> None:
+    wide = new_network(replace(CONFIG, pitch_range=(60, 73)), 0).to_parameters()
+    with pytest.raises(ConfigError, match="the same keys"):
+        initial_state(new_network(CONFIG, 0), TAUGHT, teachers=[wide])

@@ -100,7 +100,7 @@ def knowing(**changes: Any) -> Parameters:
 
 def test_what_is_recalled_follows_from_the_definition(device: torch.device) -> None:
     rolls = [with_slips(seed) for seed in range(3)]
-    recall = Recall(CONFIG, 3, len(rolls[0]), torch.zeros((), device=device))
+    recall = Recall(CONFIG, len(rolls[0]), torch.zeros((), device=device)).repeated(3)
     expected = [by_definition(roll) for roll in rolls]
     for t, frames in enumerate(np.stack(rolls, axis=1)):
         for row, (sure, notes) in zip(recall.biases().cpu().numpy(), expected, strict=True):
@@ -183,6 +183,24 @@ def test_filling_in_recalls_nothing(make: Make) -> None:
     kept[:, 0] = kept[40:, 1] = True
     one, other = (make(knowing(**recall)).infill(source, kept, [7], particles=4) for recall in ({}, {"recall": 0.0}))
     assert (one == other).all()
+
+
+def test_it_recalls_as_far_back_as_the_memory_reaches() -> None:
+    """By the kernel and by PyTorch, in a piece that is longer."""
+    (piece,) = sampler(silent(recall=60.0), "cpu", kernels()[0]).generate(4400, [1])
+    recall = Recall(replace(CONFIG, recall=60.0), len(piece), torch.zeros(()))
+    certain = 0
+    for frame in torch.from_numpy(piece).float():
+        (bias,) = recall.biases()
+        if abs(bias[0]) > 20:
+            assert ((bias > 0) == (frame > 0)).all()
+            certain += 1
+        recall.hear(frame[None])
+    assert certain > 1000
+
+
+def test_no_pieces_are_none() -> None:
+    assert sampler(silent(), "cpu", kernels()[0]).generate(50, []).shape == (0, 50, 5)
 
 
 @pytest.mark.parametrize(
