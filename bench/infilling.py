@@ -35,6 +35,7 @@ from torch import Tensor
 from model.conditionals import conditionals
 from model.config import RECIPES, ModelConfig
 from model.corpus import PackedRolls, read_rolls
+from model.draw_options import DrawOptions
 from model.generation import clamped_chain
 from model.infilling import penalties
 from model.kernel import best
@@ -97,7 +98,7 @@ def key_frequencies(training: PackedRolls, source: Roll, kept: Roll, number: int
 def particle_filter(parameters: Parameters, particles: int, source: Roll, kept: Roll, number: int) -> Roll:
     """What the service does."""
     filled = sampler(parameters, "cpu", best()).infill(
-        source, kept, [number], particles=particles, gibbs_steps=GIBBS_STEPS
+        source, kept, [number], DrawOptions(gibbs_steps=GIBBS_STEPS, particles=particles)
     )
     return filled[0]
 

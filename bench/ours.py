@@ -24,6 +24,7 @@ from bench.process import Answer, serve
 from bench.sizes import GENERATED_FRAMES, GENERATION_STEPS
 from model.config import RECIPES, ModelConfig, TrainingConfig
 from model.corpus import PackedRolls
+from model.draw_options import DrawOptions
 from model.kernel import Frames
 from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import sampler
@@ -48,7 +49,7 @@ def sample_bundled(length: int, seeds: Sequence[int]) -> Frames:
     with tempfile.TemporaryDirectory() as store:
         runtime = prepare(Kind.GENERATE, Settings(data=store))
         model = runtime.cache.get(runtime.store.find_model(GenerateParams().model)["id"])
-    return model.generate(length, seeds, gibbs_steps=GENERATION_STEPS)
+    return model.generate(length, seeds, DrawOptions(gibbs_steps=GENERATION_STEPS))
 
 
 def load(path: Path) -> PackedRolls:
@@ -132,7 +133,7 @@ class Tasks:
         """Pieces (n, length, n_visible), asking now and then whether to stop, as a job does."""
         seeds = range(self._seed, self._seed + n)
         self._seed += n
-        return self._sampler.generate(length, seeds, gibbs_steps=GENERATION_STEPS, on_step=lambda _: False)
+        return self._sampler.generate(length, seeds, DrawOptions(gibbs_steps=GENERATION_STEPS, on_step=lambda _: False))
 
     def job(self, calls: int = 1) -> Answer:
         """Median seconds of a generate worker's whole job by the bundled model: sampled, written as MIDI, stored."""

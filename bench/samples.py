@@ -25,6 +25,7 @@ from model.calibration import beginnings
 from model.config import ModelConfig
 from model.corpus import PackedRolls, read_rolls
 from model.draft import STRETCH, loop
+from model.draw_options import DrawOptions
 from model.drawing import BEST_START, Start, steps_of
 from model.gated_sampler import GatedSampler
 from model.kernel import best
@@ -96,7 +97,9 @@ def main() -> None:
     if arguments.starts and isinstance(drawer, GatedSampler):
         itself = drawer.tutorial_way()
         for start, steps in product(get_args(Start), (25, 100, 250)):
-            made = replace(itself, start=start).generate(length, range(arguments.pieces), gibbs_steps=steps)
+            made = replace(itself, start=start).generate(
+                length, range(arguments.pieces), DrawOptions(gibbs_steps=steps)
+            )
             print(f"itself, {start}, {steps} steps | {row(list(made), real, low)}", flush=True)
         return
     steps = steps_of(config.kind, "best")
@@ -105,7 +108,9 @@ def main() -> None:
         itself = replace(itself, start=BEST_START)
     for name, who in (("best", drawer), ("itself", itself)):
         for temperature in (1.0, 0.9):
-            made = who.generate(length, range(arguments.pieces), gibbs_steps=steps, temperature=temperature)
+            made = who.generate(
+                length, range(arguments.pieces), DrawOptions(gibbs_steps=steps, temperature=temperature)
+            )
             print(f"{name}, temperature {temperature:g} | {row(list(made), real, low)}", flush=True)
 
 

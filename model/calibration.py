@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from model.config import ModelConfig
 from model.corpus import PackedRolls
 from model.draft import STRETCH
-from model.drawing import TUTORIAL_STEPS, steps_of
+from model.draw_options import DEFAULT, DrawOptions
+from model.drawing import steps_of
 from model.kernel import Frames
 from model.memory import POINTER_ROWS
 from model.parameters import Array, Parameters, calibration_shapes
@@ -59,7 +60,7 @@ logger = logging.getLogger(__name__)
 class Drawer(Protocol):
     """What draws pieces of a model."""
 
-    def generate(self, length: int, seeds: Sequence[int], *, gibbs_steps: int = ...) -> Frames:
+    def generate(self, length: int, seeds: Sequence[int], options: DrawOptions = ...) -> Frames:
         """A piece for each seed, (pieces, length, n_visible)."""
         ...
 
@@ -161,7 +162,7 @@ def _recalling(
     chosen, most, allowed = bare, -1.0, DENSITY
     for gain in RECALLS:
         recalling = Parameters(replace(bare.config, recall=gain), bare.arrays)
-        found = _likeness(list(sampler(recalling).generate(length, seeds, gibbs_steps=TUTORIAL_STEPS)))
+        found = _likeness(list(sampler(recalling).generate(length, seeds, DEFAULT)))
         off = abs(found.keys.sum() / max(goal.keys.sum(), 1e-3) - 1)
         if gain == 0:
             allowed = max(allowed, off)
@@ -204,7 +205,7 @@ class _Rounds:
             drawer = self._sampler(self.calibrated(setting, self._biases[-1]))
             seeds = range(self._next, self._next + self._n)
             steps = steps_of(self._bare.config.kind, "best")
-            likeness = _likeness(list(drawer.generate(self._length, seeds, gibbs_steps=steps)))
+            likeness = _likeness(list(drawer.generate(self._length, seeds, DrawOptions(gibbs_steps=steps))))
             change = step * _too_loud(likeness.keys, self.goal.keys, self._n * self._length)
             self._biases.append(np.clip(self._biases[-1] - change, -MOST_BIAS, MOST_BIAS))
             self._next += self._n

@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from model.conditionals import Conditionals, conditionals, log_probabilities
 from model.cores import OnStep
 from model.corpus import PackedRolls
+from model.draw_options import DrawOptions
+from model.drawing import steps_of
 from model.errors import CorpusError, Stopped
 from model.kernel import Frames, Kernel, stream_of
 from model.likelihood import Annealer, Annealing, annealer, log_likelihood, softplus_sums
@@ -271,5 +273,6 @@ def compare(
     long_enough = np.flatnonzero(rolls.lengths >= length).tolist()
     corpus = describe((rolls.frames(piece, 0, length) for piece in long_enough), low)
     seeds = range(config.seed, config.seed + config.pieces)
-    samples = describe(sampler(parameters, device, kernel).generate(length, seeds, on_step=on_step), low)
+    options = DrawOptions(steps_of(parameters.config.kind, "best"), on_step=on_step)
+    samples = describe(sampler(parameters, device, kernel).generate(length, seeds, options), low)
     return {"samples": samples.means, "corpus": corpus.means, "overlap": overlap(samples, corpus)}

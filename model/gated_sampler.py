@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from model.cores import OnStep, Report, perform
+from model.cores import Report, perform
 from model.draft import Draft
+from model.draw_options import DrawOptions
 from model.drawing import BEST_START, BEST_STEPS, Start
-from model.infilling import PARTICLES, LogWeights, fill_in, penalties
+from model.infilling import LogWeights, fill_in, penalties
 from model.kernel import STARTS, Clamp, Drawing, Frames, stream_of
 from model.makers import PieceMaker
 from model.parameters import Parameters
@@ -21,6 +22,7 @@ from model.pianoroll import Roll
 
 SLICE_WORK = 1.5e9
 """Gibbs steps times weights between two looks at `on_step`: some 50 ms."""
+BEST = DrawOptions(BEST_STEPS)
 STEPS_OF_A_CONTEXT = 100
 """The memory and the recurrence cost a frame about as much as so many Gibbs steps."""
 
@@ -45,14 +47,7 @@ class GatedSampler:
         return replace(self, start="zeros", calibrated=None, wary=False)
 
     def generate(
-        self,
-        length: int,
-        seeds: Sequence[int],
-        *,
-        gibbs_steps: int = BEST_STEPS,
-        temperature: float = 1.0,
-        primer: Roll | None = None,
-        on_step: OnStep | None = None,
+        self, length: int, seeds: Sequence[int], options: DrawOptions = BEST, *, primer: Roll | None = None
     ) -> Frames:
         """Frame t takes the same random numbers with a primer and without, unless it is drawn anew for a loop."""
         start = 0 if primer is None else len(primer)
@@ -63,9 +58,9 @@ class GatedSampler:
         if primer is not None:
             rolls[:, :start] = primer
             maker.hear(heard, end, primer)
-        drawing = self._drawing(gibbs_steps, temperature * self._free("free_temperature", 1.0))
+        drawing = self._drawing(options.gibbs_steps, options.temperature * self._free("free_temperature", 1.0))
         most_notes = self._free("free_most", np.inf)
-        n_frames = self._slice(gibbs_steps)
+        n_frames = self._slice(options.gibbs_steps)
 
         def sample(index: int, report: Report) -> None:
             draft, fewest_left = Draft(maker, heard, rolls[index], start, most_notes), length
@@ -74,27 +69,17 @@ class GatedSampler:
                 fewest_left = min(fewest_left, draft.frames_left)
                 report(length - fewest_left)
 
-        perform(sample, len(seeds), on_step, self.threads)
+        perform(sample, len(seeds), options.on_step, self.threads)
         return rolls
 
-    def infill(
-        self,
-        source: Roll,
-        kept: Roll,
-        seeds: Sequence[int],
-        *,
-        particles: int = PARTICLES,
-        gibbs_steps: int = BEST_STEPS,
-        temperature: float = 1.0,
-        on_step: OnStep | None = None,
-    ) -> Frames:
+    def infill(self, source: Roll, kept: Roll, seeds: Sequence[int], options: DrawOptions = BEST) -> Frames:
         """By the particle filter of model.infilling; NADE's weights are exact, and its frames take no Gibbs steps.
 
         What is given keeps the piece from drifting: no calibration is needed, and none is taken.
         """
-        n_frames = self._slice(2 * gibbs_steps + 1, particles)
+        n_frames = self._slice(2 * options.gibbs_steps + 1, options.particles)
         rolls = np.empty((len(seeds), *source.shape), np.bool_)
-        drawing = self._drawing(gibbs_steps, temperature)
+        drawing = self._drawing(options.gibbs_steps, options.temperature)
 
         def sample(index: int, report: Report) -> None:
             def before_frame(t: int) -> None:
@@ -102,11 +87,11 @@ class GatedSampler:
                     report(t)
 
             seed = seeds[index]
-            own = _Particles(self.pieces, seed, particles, len(source), drawing)
-            rolls[index] = fill_in(own, particles, source, kept, seed, before_frame)
+            own = _Particles(self.pieces, seed, options.particles, len(source), drawing)
+            rolls[index] = fill_in(own, options.particles, source, kept, seed, before_frame)
             report(len(source))
 
-        perform(sample, len(seeds), on_step, self.threads)
+        perform(sample, len(seeds), options.on_step, self.threads)
         return rolls
 
     def _free(self, name: str, otherwise: float) -> float:

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from model.cores import OnStep
+from model.draw_options import DEFAULT, DrawOptions
 from model.errors import Stopped
-from model.infilling import PARTICLES, LogWeights, fill_in, penalties
+from model.infilling import LogWeights, fill_in, penalties
 from model.kernel import Frames
 from model.parameters import Array, Parameters
 from model.pianoroll import Roll
@@ -40,14 +41,7 @@ class PlainSampler:
         return other
 
     def generate(
-        self,
-        length: int,
-        seeds: Sequence[int],
-        *,
-        gibbs_steps: int = 25,
-        temperature: float = 1.0,
-        primer: Roll | None = None,
-        on_step: OnStep | None = None,
+        self, length: int, seeds: Sequence[int], options: DrawOptions = DEFAULT, *, primer: Roll | None = None
     ) -> Frames:
         """One piece after another: (pieces, frames of the primer + length, n_visible)."""
         rolls = []
@@ -56,29 +50,19 @@ class PlainSampler:
         room = len(beginning) + length
         heard = Recall(config, room, self.network.W).hear_all(beginning) if config.recall else None
         for index, seed in enumerate(seeds):
-            ask = _asking(on_step, index * length)
+            ask = _asking(options.on_step, index * length)
             recall = heard.repeated(1) if heard else None
-            piece = generate(self.network, length, seed, gibbs_steps, temperature, beginning, ask, recall)
+            piece = generate(self.network, length, seed, options, beginning, ask, recall)
             rolls.append(np.concatenate([beginning, piece]))
         return np.stack(rolls)
 
-    def infill(
-        self,
-        source: Roll,
-        kept: Roll,
-        seeds: Sequence[int],
-        *,
-        particles: int = PARTICLES,
-        gibbs_steps: int = 25,
-        temperature: float = 1.0,
-        on_step: OnStep | None = None,
-    ) -> Frames:
+    def infill(self, source: Roll, kept: Roll, seeds: Sequence[int], options: DrawOptions = DEFAULT) -> Frames:
         """One piece after another: (pieces, frames, n_visible)."""
         rolls = []
         for index, seed in enumerate(seeds):
-            own = _PlainParticles(self.network, seed, particles, gibbs_steps, temperature)
-            ask = _asking(on_step, index * len(source))
-            rolls.append(fill_in(own, particles, source, kept, seed, ask))
+            own = _PlainParticles(self.network, seed, options)
+            ask = _asking(options.on_step, index * len(source))
+            rolls.append(fill_in(own, options.particles, source, kept, seed, ask))
         return np.stack(rolls)
 
 
@@ -97,8 +81,7 @@ def generate(
     network: RnnRbmNetwork,
     length: int,
     seed: int,
-    gibbs_steps: int,
-    temperature: float,
+    options: DrawOptions,
     primer: Roll,
     before_frame: Callable[[int], None],
     recall: Recall | None = None,
@@ -109,6 +92,7 @@ def generate(
     """
     device = network.W.device
     generator = torch.Generator(device).manual_seed(seed)
+    temperature = options.temperature
     W = network.W / temperature  # (n_visible, n_hidden)
     WT = W.T.contiguous()
     n_visible, n_hidden = W.shape
@@ -121,7 +105,7 @@ def generate(
         if recall:
             bv_t = bv_t + recall.biases()
         bv_t, bh_t = bv_t / temperature, bh_t / temperature
-        noise = logistic_noise((gibbs_steps, n_hidden + n_visible), generator, W)
+        noise = logistic_noise((options.gibbs_steps, n_hidden + n_visible), generator, W)
         v.zero_()
         for step in noise:
             torch.lt(step[:n_hidden], torch.addmm(bh_t, v, W), out=h)
@@ -144,17 +128,16 @@ def _state_after(network: RnnRbmNetwork, primer: Roll) -> Tensor:
 class _PlainParticles:
     """See `model.infilling.Particles`."""
 
-    def __init__(self, network: RnnRbmNetwork, seed: int, n: int, gibbs_steps: int, temperature: float) -> None:
+    def __init__(self, network: RnnRbmNetwork, seed: int, options: DrawOptions) -> None:
         self._network = network
         self._generator = torch.Generator(network.W.device).manual_seed(seed)
-        self._u = network.initial_state(n)  # (particles, n_hidden_recurrent)
-        self._gibbs_steps = gibbs_steps
-        self._temperature = temperature
+        self._u = network.initial_state(options.particles)  # (particles, n_hidden_recurrent)
+        self._options = options
 
     @torch.no_grad()
     def draw(self, t: int, kept: NDArray[np.bool_], source: NDArray[np.bool_]) -> tuple[Frames, LogWeights]:  # noqa: ARG002
-        network, k = self._network, self._gibbs_steps
-        W, bv_t, bh_t = (x / self._temperature for x in (network.W, *network.conditional_biases(self._u)))
+        network, k = self._network, self._options.gibbs_steps
+        W, bv_t, bh_t = (x / self._options.temperature for x in (network.W, *network.conditional_biases(self._u)))
         v, log_weights = clamped_chain(W, bv_t, bh_t, kept, source, penalties(k, kept), k, self._generator)
         self._u = network.next_state(v, self._u)
         return v.bool().cpu().numpy(), log_weights.cpu().numpy()

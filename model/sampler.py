@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibration import applied
-from model.cores import OnStep, Report, n_cores, perform
+from model.cores import Report, n_cores, perform
+from model.draw_options import DEFAULT, DrawOptions
 from model.drawing import Way
 from model.gated_sampler import GatedSampler
-from model.infilling import PARTICLES, LogWeights, fill_in, penalties
+from model.infilling import LogWeights, fill_in, penalties
 from model.kernel import Clamp, Frames, Kernel, stream_of
 from model.kernel.gated import GatedPieces
 from model.makers import PieceMaker
@@ -46,42 +47,23 @@ class Sampler(Protocol):
         ...
 
     def generate(
-        self,
-        length: int,
-        seeds: Sequence[int],
-        *,
-        gibbs_steps: int = 25,
-        temperature: float = 1.0,
-        primer: Roll | None = None,
-        on_step: OnStep | None = None,
+        self, length: int, seeds: Sequence[int], options: DrawOptions = DEFAULT, *, primer: Roll | None = None
     ) -> Frames:
         """A piece for each seed: the primer (its frames, n_visible), if any, and `length` frames that follow it.
 
         The pieces are (pieces, frames of the primer + length, n_visible). Each frame's chain starts from zeros, as the
-        tutorial's does; `temperature` divides the RBM's energy. A piece depends on its seed, not on the others.
-        `on_step(t)` is called now and then with the number of frames that are done, of all pieces together.
+        tutorial's does. A piece depends on its seed, not on the others.
 
         Raises:
             Stopped: `on_step` said so.
         """
         ...
 
-    def infill(
-        self,
-        source: Roll,
-        kept: Roll,
-        seeds: Sequence[int],
-        *,
-        particles: int = PARTICLES,
-        gibbs_steps: int = 25,
-        temperature: float = 1.0,
-        on_step: OnStep | None = None,
-    ) -> Frames:
+    def infill(self, source: Roll, kept: Roll, seeds: Sequence[int], options: DrawOptions = DEFAULT) -> Frames:
         """A piece for each seed, as `source` where `kept` says so and sampled elsewhere: (pieces, frames, n_visible).
 
         source, kept: (frames, n_visible). A frame takes at most `particles` times 2 `gibbs_steps` + 1 Gibbs steps;
-        model.infilling says what for. A piece depends on its seed, not on the others; `on_step` is called as in
-        `generate`.
+        model.infilling says what for. A piece depends on its seed, not on the others.
 
         Raises:
             Stopped: `on_step` said so.
@@ -135,19 +117,12 @@ class CompiledSampler:
         )
 
     def generate(
-        self,
-        length: int,
-        seeds: Sequence[int],
-        *,
-        gibbs_steps: int = 25,
-        temperature: float = 1.0,
-        primer: Roll | None = None,
-        on_step: OnStep | None = None,
+        self, length: int, seeds: Sequence[int], options: DrawOptions = DEFAULT, *, primer: Roll | None = None
     ) -> Frames:
         """See `Sampler`. Frame t takes the same random numbers with a primer and without."""
         config = self.parameters.config
         groups = [range(i, min(i + PIECES_AT_ONCE, len(seeds))) for i in range(0, len(seeds), PIECES_AT_ONCE)]
-        n_frames = self._slice(gibbs_steps * PIECES_AT_ONCE)
+        n_frames = self._slice(options.gibbs_steps * PIECES_AT_ONCE)
         start = 0 if primer is None else len(primer)
         rolls = np.empty((len(seeds), start + length, config.n_visible), np.bool_)
         state = self.parameters.u0
@@ -165,26 +140,16 @@ class CompiledSampler:
             for first in range(start, start + length, n_frames):
                 last = min(first + n_frames, start + length)
                 rolls[pieces.start : pieces.stop, first:last] = self._kernel.generate(
-                    self.parameters, own, states, first, last, gibbs_steps, temperature, recall
+                    self.parameters, own, states, first, last, options.gibbs_steps, options.temperature, recall
                 )
                 report(len(pieces) * (last - start))
 
-        perform(sample, len(groups), on_step, n_cores())
+        perform(sample, len(groups), options.on_step, n_cores())
         return rolls
 
-    def infill(
-        self,
-        source: Roll,
-        kept: Roll,
-        seeds: Sequence[int],
-        *,
-        particles: int = PARTICLES,
-        gibbs_steps: int = 25,
-        temperature: float = 1.0,
-        on_step: OnStep | None = None,
-    ) -> Frames:
+    def infill(self, source: Roll, kept: Roll, seeds: Sequence[int], options: DrawOptions = DEFAULT) -> Frames:
         """See `Sampler`."""
-        n_frames = self._slice(particles * (2 * gibbs_steps + 1))
+        n_frames = self._slice(options.particles * (2 * options.gibbs_steps + 1))
         rolls = np.empty((len(seeds), *source.shape), np.bool_)
 
         def sample(index: int, report: Report) -> None:
@@ -193,11 +158,11 @@ class CompiledSampler:
                     report(t)
 
             seed = seeds[index]
-            own = _CompiledParticles(self.parameters, self._kernel, seed, particles, gibbs_steps, temperature)
-            rolls[index] = fill_in(own, particles, source, kept, seed, before_frame)
+            own = _CompiledParticles(self.parameters, self._kernel, seed, options)
+            rolls[index] = fill_in(own, options.particles, source, kept, seed, before_frame)
             report(len(source))
 
-        perform(sample, len(seeds), on_step, n_cores())
+        perform(sample, len(seeds), options.on_step, n_cores())
         return rolls
 
     def _state_after(self, primer: Roll) -> Array:
@@ -215,20 +180,18 @@ class CompiledSampler:
 class _CompiledParticles:
     """See `model.infilling.Particles`."""
 
-    def __init__(
-        self, parameters: Parameters, kernel: Kernel, seed: int, n: int, gibbs_steps: int, temperature: float
-    ) -> None:
+    def __init__(self, parameters: Parameters, kernel: Kernel, seed: int, options: DrawOptions) -> None:
         self._parameters = parameters
         self._kernel = kernel
-        self._streams = np.array([stream_of(seed, particle) for particle in range(n)], np.uint64)
-        self._states = np.tile(parameters.u0, (n, 1))
-        self._gibbs_steps = gibbs_steps
-        self._temperature = temperature
+        self._streams = np.array([stream_of(seed, particle) for particle in range(options.particles)], np.uint64)
+        self._states = np.tile(parameters.u0, (options.particles, 1))
+        self._options = options
 
     def draw(self, t: int, kept: NDArray[np.bool_], source: NDArray[np.bool_]) -> tuple[Frames, LogWeights]:
-        clamp = Clamp(kept[None], source[None], penalties(self._gibbs_steps, kept))
+        k, temperature = self._options.gibbs_steps, self._options.temperature
+        clamp = Clamp(kept[None], source[None], penalties(k, kept))
         rolls, log_weights = self._kernel.clamped(
-            self._parameters, self._streams, self._states, t, clamp, self._gibbs_steps, self._temperature
+            self._parameters, self._streams, self._states, t, clamp, k, temperature
         )
         return rolls[:, 0], log_weights
 

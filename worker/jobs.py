@@ -11,6 +11,7 @@ import numpy as np
 
 from model.config import ModelConfig
 from model.cores import OnStep
+from model.draw_options import DrawOptions
 from model.errors import Stopped
 from model.kernel import Frames
 from model.likelihood import piece_log_likelihood
@@ -80,23 +81,11 @@ def _pieces(runtime: Runtime, sampler: Sampler, wanted: GenerateJob, on_step: On
 def _sample(sampler: Sampler, wanted: GenerateJob, on_step: OnStep) -> Frames:
     """The pieces (n, length, n_visible): sampled freely after a primer, if any, or around what is given."""
     clamp = clamp_of(wanted)
+    options = DrawOptions(wanted.gibbs_steps, wanted.temperature, particles_of(wanted), on_step)
     if clamp is None:
-        return sampler.generate(
-            wanted.length - wanted.primer_length,
-            wanted.seeds,
-            gibbs_steps=wanted.gibbs_steps,
-            temperature=wanted.temperature,
-            primer=primer_of(wanted),
-            on_step=on_step,
-        )
-    return sampler.infill(
-        *clamp,
-        wanted.seeds,
-        particles=particles_of(wanted),
-        gibbs_steps=wanted.gibbs_steps,
-        temperature=wanted.temperature,
-        on_step=on_step,
-    )
+        length = wanted.length - wanted.primer_length
+        return sampler.generate(length, wanted.seeds, options, primer=primer_of(wanted))
+    return sampler.infill(*clamp, wanted.seeds, options)
 
 
 def _artefact(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from model.cores import OnStep
+from model.draw_options import DrawOptions
 from model.kernel import Frames
 from model.sampler import Sampler
 from worker.protocol import GenerateJob
@@ -50,9 +51,8 @@ class Together:
             if sum(job.n for job in jobs.values()) + more.n <= MOST_PIECES:
                 jobs[other] = more
         seeds = [seed for job in jobs.values() for seed in job.seeds]
-        rolls = sampler.generate(
-            wanted.length, seeds, gibbs_steps=wanted.gibbs_steps, temperature=wanted.temperature, on_step=on_step
-        )
+        options = DrawOptions(wanted.gibbs_steps, wanted.temperature, on_step=on_step)
+        rolls = sampler.generate(wanted.length, seeds, options)
         ends = np.cumsum([job.n for job in jobs.values()])
         self._ready = dict(zip(jobs, np.split(rolls, ends[:-1]), strict=True))
         return self._ready.pop(job_id)

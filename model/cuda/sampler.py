@@ -12,8 +12,8 @@ from torch import Tensor
 from model.cores import OnStep
 from model.cuda.chains import Chains
 from model.cuda.room import Parts
+from model.draw_options import DEFAULT, DrawOptions
 from model.errors import Stopped
-from model.infilling import PARTICLES
 from model.kernel import Frames
 from model.parameters import Parameters
 from model.pianoroll import Roll
@@ -53,32 +53,22 @@ class BatchSampler:
         return other
 
     def generate(
-        self,
-        length: int,
-        seeds: Sequence[int],
-        *,
-        gibbs_steps: int = 25,
-        temperature: float = 1.0,
-        primer: Roll | None = None,
-        on_step: OnStep | None = None,
+        self, length: int, seeds: Sequence[int], options: DrawOptions = DEFAULT, *, primer: Roll | None = None
     ) -> Frames:
         """See `Sampler`."""
         beginning = np.zeros((0, self.parameters.config.n_visible), np.bool_) if primer is None else primer
 
         def sample(part: slice) -> Frames:
-            return self._sample(
-                length, seeds[part], gibbs_steps, temperature, beginning, _Asking(on_step, part, length)
-            )
+            return self._sample(length, seeds[part], options, beginning, _Asking(options.on_step, part, length))
 
         parts = self._parts.over(len(seeds), sample)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     @torch.no_grad()
-    def _sample(
-        self, length: int, seeds: Sequence[int], k: int, temperature: float, primer: Roll, ask: "_Asking"
-    ) -> Frames:
+    def _sample(self, length: int, seeds: Sequence[int], options: DrawOptions, primer: Roll, ask: "_Asking") -> Frames:
         network = self._network
         keys = torch.tensor(seeds, device=network.W.device)
+        k, temperature = options.gibbs_steps, options.temperature
         W = network.W / temperature
         rolls = torch.zeros(len(seeds), len(primer) + length, W.shape[0], dtype=torch.bool, device=W.device)
         rolls[:, : len(primer)] = torch.from_numpy(primer).to(W.device)
@@ -106,30 +96,12 @@ class BatchSampler:
             u = self._network.next_state(v[None], u)
         return u
 
-    def infill(
-        self,
-        source: Roll,
-        kept: Roll,
-        seeds: Sequence[int],
-        *,
-        particles: int = PARTICLES,
-        gibbs_steps: int = 25,
-        temperature: float = 1.0,
-        on_step: OnStep | None = None,
-    ) -> Frames:
+    def infill(self, source: Roll, kept: Roll, seeds: Sequence[int], options: DrawOptions = DEFAULT) -> Frames:
         """See `Sampler`; one piece after another, its particles side by side."""
         from model.generation import PlainSampler  # noqa: PLC0415 (where there is a kernel for the CPU, that does it)
 
         plain = PlainSampler(self.parameters, self.device)
-        return plain.infill(
-            source,
-            kept,
-            seeds,
-            particles=particles,
-            gibbs_steps=gibbs_steps,
-            temperature=temperature,
-            on_step=on_step,
-        )
+        return plain.infill(source, kept, seeds, options)
 
 
 def _taken_off(rolls: Tensor) -> Frames:
@@ -183,43 +155,16 @@ class SharedSampler:
         return self._last.kernel
 
     def generate(
-        self,
-        length: int,
-        seeds: Sequence[int],
-        *,
-        gibbs_steps: int = 25,
-        temperature: float = 1.0,
-        primer: Roll | None = None,
-        on_step: OnStep | None = None,
+        self, length: int, seeds: Sequence[int], options: DrawOptions = DEFAULT, *, primer: Roll | None = None
     ) -> Frames:
         """See `Sampler`."""
         self._last = self._gpu if len(seeds) >= self._crossover else self._cpu
-        return self._last.generate(
-            length, seeds, gibbs_steps=gibbs_steps, temperature=temperature, primer=primer, on_step=on_step
-        )
+        return self._last.generate(length, seeds, options, primer=primer)
 
-    def infill(
-        self,
-        source: Roll,
-        kept: Roll,
-        seeds: Sequence[int],
-        *,
-        particles: int = PARTICLES,
-        gibbs_steps: int = 25,
-        temperature: float = 1.0,
-        on_step: OnStep | None = None,
-    ) -> Frames:
+    def infill(self, source: Roll, kept: Roll, seeds: Sequence[int], options: DrawOptions = DEFAULT) -> Frames:
         """See `Sampler`."""
         self._last = self._cpu
-        return self._last.infill(
-            source,
-            kept,
-            seeds,
-            particles=particles,
-            gibbs_steps=gibbs_steps,
-            temperature=temperature,
-            on_step=on_step,
-        )
+        return self._last.infill(source, kept, seeds, options)
 
 
 def measured_crossover(cpu: Sampler, gpu: Sampler) -> int:

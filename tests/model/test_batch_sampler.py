@@ -12,6 +12,7 @@ from model.cuda import sampler as module
 from model.cuda.accelerator import Accelerator, accelerator
 from model.cuda.chains import PlainChains
 from model.cuda.sampler import BatchSampler, SharedSampler, measured_crossover
+from model.draw_options import DrawOptions
 from model.errors import DeviceError, Stopped
 from model.generation import PlainSampler
 from model.kernel import best
@@ -38,9 +39,9 @@ def batch(network: RnnRbmNetwork, device: torch.device) -> BatchSampler:
 def test_pieces_are_those_of_one_after_the_other_on_average(network: RnnRbmNetwork, device: torch.device) -> None:
     """Means of every cell and of every pair of neighbours in time, 2,000 pieces each."""
     n = 2000
-    ours = batch(network, device).generate(5, range(n), gibbs_steps=4, temperature=1.5).astype(float)
+    ours = batch(network, device).generate(5, range(n), DrawOptions(gibbs_steps=4, temperature=1.5)).astype(float)
     plain = PlainSampler(network.to_parameters(), str(device))
-    theirs = plain.generate(5, range(n), gibbs_steps=4, temperature=1.5).astype(float)
+    theirs = plain.generate(5, range(n), DrawOptions(gibbs_steps=4, temperature=1.5)).astype(float)
     for moment in (lambda x: x.mean(0), lambda x: np.einsum("ntv,nsw->tvsw", x, x) / n):
         assert np.abs(moment(ours) - moment(theirs)).max() < 4.5 * np.sqrt(2 * 0.25 / n)
 
@@ -48,7 +49,7 @@ def test_pieces_are_those_of_one_after_the_other_on_average(network: RnnRbmNetwo
 def test_a_piece_depends_on_its_seed_and_not_on_those_beside_it(network: RnnRbmNetwork, device: torch.device) -> None:
     sample = batch(network, device)
     asked: list[int] = []
-    together = sample.generate(12, SEEDS, on_step=lambda step: bool(asked.append(step)))
+    together = sample.generate(12, SEEDS, DrawOptions(on_step=lambda step: bool(asked.append(step))))
     assert together.shape == (18, 12, 3)
     for seed, piece in zip(SEEDS, together, strict=True):
         assert (sample.generate(12, [seed])[0] == piece).all()
@@ -67,7 +68,7 @@ def test_a_piece_continued_from_its_own_beginning_with_its_seed_is_itself(
 
 def test_the_caller_can_stop(network: RnnRbmNetwork, device: torch.device) -> None:
     with pytest.raises(Stopped):
-        batch(network, device).generate(100, range(40), on_step=lambda step: step > 0)
+        batch(network, device).generate(100, range(40), DrawOptions(on_step=lambda step: step > 0))
 
 
 class SmallDevice(PlainChains):
@@ -95,7 +96,7 @@ def test_what_is_kept_of_a_source_is_kept(network: RnnRbmNetwork, device: torch.
     source = np.random.default_rng(0).random((6, 3)) < 0.5
     kept = np.zeros_like(source)
     kept[:, 0] = True
-    pieces = batch(network, device).infill(source, kept, [1, 2], particles=4, gibbs_steps=3)
+    pieces = batch(network, device).infill(source, kept, [1, 2], DrawOptions(gibbs_steps=3, particles=4))
     assert (pieces[:, :, 0] == source[:, 0]).all()
 
 
@@ -115,11 +116,11 @@ class Timed:
         self._seconds = seconds
         self._clock = clock
 
-    def generate(self, length: int, seeds: range, **_: object) -> np.ndarray:
+    def generate(self, length: int, seeds: range, *_: object, **__: object) -> np.ndarray:
         self._clock[0] += self._seconds(len(seeds))
         return np.full((len(seeds), length, 3), self.device == "cpu")
 
-    def infill(self, source: np.ndarray, _: np.ndarray, seeds: range, **__: object) -> np.ndarray:
+    def infill(self, source: np.ndarray, _: np.ndarray, seeds: range, *__: object) -> np.ndarray:
         return self.generate(len(source), seeds)
 
 

@@ -11,6 +11,7 @@ from model.artefact import from_bytes, to_bytes
 from model.calibration import applied, calibrate
 from model.conditionals import log_probabilities
 from model.corpus import PackedRolls
+from model.draw_options import DrawOptions
 from model.errors import ArtefactError
 from model.gated_sampler import GatedSampler
 from model.kernel import Kernel, kernels
@@ -203,7 +204,7 @@ def test_it_is_no_part_of_the_model_itself(kind: str, compiled: Kernel) -> None:
         [work(sample) for sample in samplers]
         for work in (
             lambda sample: sample.generate(24, range(4)),
-            lambda sample: sample.infill(roll, kept, [1], particles=4),
+            lambda sample: sample.infill(roll, kept, [1], DrawOptions(particles=4)),
             lambda sample: in_way(sample, "tutorial").generate(24, range(4)),
         )
     )
@@ -215,12 +216,12 @@ def test_it_is_no_part_of_the_model_itself(kind: str, compiled: Kernel) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_free_piece_is_drawn_from_the_parameters_that_it_makes(kind: str, compiled: Kernel) -> None:
     parameters = with_calibration(kind, 1.5, 0.7)
-    found = gated_sampler(parameters, "cpu", compiled).generate(24, range(4), temperature=0.9)
+    found = gated_sampler(parameters, "cpu", compiled).generate(24, range(4), DrawOptions(temperature=0.9))
     made = gated_sampler(applied(parameters), "cpu", compiled)
     assert isinstance(made, GatedSampler)
     assert made.calibrated is None
     temperature = 0.9 * float(parameters.arrays["free_temperature"][0])
-    assert (made.generate(24, range(4), temperature=temperature) == found).all()
+    assert (made.generate(24, range(4), DrawOptions(temperature=temperature)) == found).all()
 
 
 def test_a_file_keeps_it_and_what_it_holds_is_checked() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from model import gated_plain
 from model.config import ModelConfig
+from model.draw_options import DrawOptions
 from model.drawing import Start
 from model.errors import Stopped
 from model.gated_sampler import GatedSampler
@@ -99,17 +100,17 @@ def test_frames_are_distributed_as_the_model_says(config: ModelConfig, way: Way,
     error, log_p = frequencies(frames) - p, np.log(p)
     assert np.abs(error).max() < 5 * np.sqrt(0.25 / n)
     assert abs(error @ log_p) < 5 * np.sqrt(p @ (log_p - p @ log_p) ** 2 / n)  # few draws show this much sooner
-    asked = sample.generate(1, range(20), gibbs_steps=steps(way), temperature=temperature, primer=PAST)
+    asked = sample.generate(1, range(20), DrawOptions(gibbs_steps=steps(way), temperature=temperature), primer=PAST)
     assert (asked[:, -1] == frames[:20]).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_gives_the_same_piece_whatever_is_beside_it(kind: str, way: Way) -> None:
     sample = made(replace(SMALL, kind=kind), way)
-    together = sample.generate(12, [5, 6, 2**53 - 1], gibbs_steps=FEW_STEPS)
+    together = sample.generate(12, [5, 6, 2**53 - 1], DrawOptions(gibbs_steps=FEW_STEPS))
     for seed, alone in zip([5, 6, 2**53 - 1], together, strict=True):
-        assert (sample.generate(12, [seed], gibbs_steps=FEW_STEPS)[0] == alone).all()
-        assert (sample.generate(5, [seed], gibbs_steps=FEW_STEPS)[0] == alone[:5]).all()
+        assert (sample.generate(12, [seed], DrawOptions(gibbs_steps=FEW_STEPS))[0] == alone).all()
+        assert (sample.generate(5, [seed], DrawOptions(gibbs_steps=FEW_STEPS))[0] == alone[:5]).all()
     assert (together[0] != together[1]).any()
 
 
@@ -117,8 +118,8 @@ def test_the_same_seed_gives_the_same_piece_whatever_is_beside_it(kind: str, way
 def test_a_piece_goes_on_from_its_own_beginning_as_it_went_on(kind: str, way: Way) -> None:
     """The memory of a primer is that of frames that were drawn, and frame t takes the same random numbers."""
     sample = made(replace(SMALL, kind=kind), way)
-    whole = sample.generate(20, [3], gibbs_steps=FEW_STEPS)[0]
-    assert (sample.generate(12, [3], gibbs_steps=FEW_STEPS, primer=whole[:8])[0] == whole).all()
+    whole = sample.generate(20, [3], DrawOptions(gibbs_steps=FEW_STEPS))[0]
+    assert (sample.generate(12, [3], DrawOptions(gibbs_steps=FEW_STEPS), primer=whole[:8])[0] == whole).all()
 
 
 @pytest.mark.parametrize("channels", [0, 16])
@@ -127,8 +128,8 @@ def test_a_seed_gives_the_same_piece_whatever_the_instruction_set(kind: str, cha
     config = replace(PIANO, kind=kind, n_hidden=43, n_hidden_recurrent=37, n_channels=channels)
     source, kept = piece(PIANO, 30), np.random.default_rng(1).random((30, 88)) < 0.3
     ways = [made(config, way) for way in WAYS if way.kernel]
-    free = [sample.generate(60, [7, 8], temperature=0.9) for sample in ways]
-    filled = [sample.infill(source, kept, [7], particles=5) for sample in ways]
+    free = [sample.generate(60, [7, 8], DrawOptions(temperature=0.9)) for sample in ways]
+    filled = [sample.infill(source, kept, [7], DrawOptions(particles=5)) for sample in ways]
     assert all((one == free[0]).all() for one in free)
     assert all((one == filled[0]).all() for one in filled)
 
@@ -137,12 +138,12 @@ def test_a_seed_gives_the_same_piece_whatever_the_instruction_set(kind: str, cha
 def test_kept_cells_stay_and_the_others_are_sampled(kind: str, way: Way) -> None:
     source, kept = np.random.default_rng(0).random((2, 30, 6)) < 0.4
     sample = made(replace(SMALL, kind=kind), way)
-    pieces = sample.infill(source, kept, [0, 1], particles=4, gibbs_steps=FEW_STEPS)
+    pieces = sample.infill(source, kept, [0, 1], DrawOptions(gibbs_steps=FEW_STEPS, particles=4))
     assert pieces.shape == (2, 30, 6)
     assert (pieces[:, kept] == source[kept]).all()
     assert (pieces[:, ~kept] != source[~kept]).any(axis=1).all()
-    assert (sample.infill(source, kept, [1], particles=4, gibbs_steps=FEW_STEPS)[0] == pieces[1]).all()
-    whole = sample.infill(source, np.ones_like(kept), [0], particles=2, gibbs_steps=FEW_STEPS)
+    assert (sample.infill(source, kept, [1], DrawOptions(gibbs_steps=FEW_STEPS, particles=4))[0] == pieces[1]).all()
+    whole = sample.infill(source, np.ones_like(kept), [0], DrawOptions(gibbs_steps=FEW_STEPS, particles=2))
     assert (whole[0] == source).all()
 
 
@@ -186,8 +187,8 @@ def test_the_tutorials_way_starts_from_zeros(way: Way) -> None:
 def test_the_caller_can_stop_and_is_told_how_far_it_is(n: int, way: Way) -> None:
     sample = made(SMALL, way)
     asked: list[int] = []
-    sample.generate(12, range(n), on_step=lambda step: bool(asked.append(step)))
+    sample.generate(12, range(n), DrawOptions(on_step=lambda step: bool(asked.append(step))))
     assert asked == sorted(asked)
     assert 0 <= asked[0] <= asked[-1] <= 12 * n
     with pytest.raises(Stopped):
-        sample.generate(12, range(n), on_step=lambda _: True)
+        sample.generate(12, range(n), DrawOptions(on_step=lambda _: True))

@@ -1,14 +1,17 @@
 """Sampling pieces, by PyTorch on every device and by the compiled kernel for every instruction set."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from model.config import ModelConfig
+from model.draw_options import DrawOptions
 from model.errors import Stopped
 from model.kernel import Frames, Kernel, kernels
+from model.pianoroll import Roll
 from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import sampler
 from tests.model.conftest import WAYS, Way, name_of
@@ -32,8 +35,11 @@ def generate_all(request: pytest.FixtureRequest) -> Generate:
     """Samples several pieces of a network (pieces, length, n_visible)."""
     device, kernel = request.param
 
-    def pieces(network: RnnRbmNetwork, length: int, seeds: Sequence[int], **options: object) -> Frames:
-        return sampler(network.to_parameters(), str(device), kernel).generate(length, seeds, **options)
+    def pieces(
+        network: RnnRbmNetwork, length: int, seeds: Sequence[int], *, primer: Roll | None = None, **options: Any
+    ) -> Frames:
+        sample = sampler(network.to_parameters(), str(device), kernel)
+        return sample.generate(length, seeds, DrawOptions(**options), primer=primer)
 
     return pieces
 
@@ -42,7 +48,7 @@ def generate_all(request: pytest.FixtureRequest) -> Generate:
 def generate(generate_all: Generate) -> Generate:
     """Samples one piece of a network (length, n_visible)."""
 
-    def piece(network: RnnRbmNetwork, length: int = 200, *, seed: int, **options: object) -> Frames:
+    def piece(network: RnnRbmNetwork, length: int = 200, *, seed: int, **options: Any) -> Frames:
         return generate_all(network, length, [seed], **options)[0]
 
     return piece
@@ -184,7 +190,7 @@ def test_a_piece_depends_on_its_seed_and_not_on_those_beside_it(network: RnnRbmN
     sample = sampler(network.to_parameters(), str(way.device), way.kernel)
     seeds = [*range(17), 2**53 - 1]
     asked: list[int] = []
-    together = sample.generate(12, seeds, on_step=lambda step: bool(asked.append(step)))
+    together = sample.generate(12, seeds, DrawOptions(on_step=lambda step: bool(asked.append(step))))
     assert together.shape == (18, 12, 3)
     for seed, piece in zip(seeds, together, strict=True):
         assert (sample.generate(12, [seed])[0] == piece).all()
@@ -205,4 +211,4 @@ def test_a_seed_gives_the_same_piece_whatever_the_instruction_set() -> None:
 def test_a_batch_can_be_stopped(network: RnnRbmNetwork, way: Way) -> None:
     sample = sampler(network.to_parameters(), str(way.device), way.kernel)
     with pytest.raises(Stopped):
-        sample.generate(10_000, range(40), on_step=lambda step: step > 0)
+        sample.generate(10_000, range(40), DrawOptions(on_step=lambda step: step > 0))

@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import softplus
 
 from model.config import ModelConfig
+from model.draw_options import DrawOptions
 from model.errors import Stopped
 from model.generation import clamped_chain
 from model.infilling import penalties
@@ -52,7 +53,7 @@ def random_cells(seed: int, length: int, share: float, n_visible: int = 3) -> Fr
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.8, 1.0])
 def test_kept_cells_stay_and_the_others_are_sampled(sample: Sampler, share: float) -> None:
     source, kept = random_cells(0, 60, 0.5), random_cells(1, 60, share)
-    pieces = sample.infill(source, kept, [0, 1, 2], particles=4)
+    pieces = sample.infill(source, kept, [0, 1, 2], DrawOptions(particles=4))
     assert pieces.shape == (3, 60, 3)
     assert pieces.dtype == np.bool_
     assert (pieces[:, kept] == source[kept]).all()
@@ -62,7 +63,7 @@ def test_kept_cells_stay_and_the_others_are_sampled(sample: Sampler, share: floa
 def test_kept_cells_stay_however_much_the_model_is_against_them(network: RnnRbmNetwork, make: Make) -> None:
     network.bv.data = torch.tensor([80.0, -80.0, 80.0])
     wrong = np.tile([False, True, False], (200, 1))
-    assert (make(network).infill(wrong, np.ones_like(wrong), [0], particles=2)[0] == wrong).all()
+    assert (make(network).infill(wrong, np.ones_like(wrong), [0], DrawOptions(particles=2))[0] == wrong).all()
 
 
 @pytest.mark.parametrize("kept", [(9, 4), (8, 3)], ids=str)
@@ -74,9 +75,9 @@ def test_cells_of_another_shape_are_refused(sample: Sampler, kept: tuple[int, in
 
 def test_the_same_seed_gives_the_same_piece_whatever_is_beside_it(sample: Sampler) -> None:
     source, kept = random_cells(0, 20, 0.5), random_cells(1, 20, 0.3)
-    together = sample.infill(source, kept, [5, 6, 2**53 - 1], particles=8)
+    together = sample.infill(source, kept, [5, 6, 2**53 - 1], DrawOptions(particles=8))
     for seed, piece in zip([5, 6, 2**53 - 1], together, strict=True):
-        assert (sample.infill(source, kept, [seed], particles=8)[0] == piece).all()
+        assert (sample.infill(source, kept, [seed], DrawOptions(particles=8))[0] == piece).all()
     assert (together[0] != together[1]).any()
 
 
@@ -92,11 +93,11 @@ def test_a_seed_gives_the_same_piece_whatever_the_instruction_set() -> None:
 def test_the_caller_can_stop_and_is_told_how_far_it_is(sample: Sampler, n: int) -> None:
     source = random_cells(0, 12, 0.5)
     asked: list[int] = []
-    sample.infill(source, source, range(n), particles=2, on_step=lambda step: bool(asked.append(step)))
+    sample.infill(source, source, range(n), DrawOptions(particles=2, on_step=lambda step: bool(asked.append(step))))
     assert asked == sorted(asked)
     assert 0 <= asked[0] <= asked[-1] <= 12 * n
     with pytest.raises(Stopped):
-        sample.infill(source, source, range(n), particles=2, on_step=lambda _: True)
+        sample.infill(source, source, range(n), DrawOptions(particles=2, on_step=lambda _: True))
 
 
 def frame_distribution(network: RnnRbmNetwork, u: torch.Tensor, temperature: float = 1.0) -> np.ndarray:
@@ -168,7 +169,7 @@ def test_a_free_frame_is_distributed_as_enumeration_says_given_the_one_after_it(
     posterior = prior * likelihood / (prior @ likelihood)
 
     n = 500
-    pieces = make(network).infill(source, kept, range(n), particles=60, temperature=temperature)
+    pieces = make(network).infill(source, kept, range(n), DrawOptions(temperature=temperature, particles=60))
     frequency = np.bincount(pieces[:, 0] @ [4, 2, 1], minlength=8) / n
     tolerance = 5 * np.sqrt(posterior * (1 - posterior) / n) + 0.01
     assert (np.abs(frequency - posterior) < tolerance).all()
@@ -186,7 +187,7 @@ def test_what_is_kept_far_on_is_heard_from_the_beginning(network: RnnRbmNetwork,
     kept[-1, 0] = True
     for sounds in (True, False):
         source[-1, 0] = sounds
-        pieces = make(network).infill(source, kept, range(100), particles=16)
+        pieces = make(network).infill(source, kept, range(100), DrawOptions(particles=16))
         assert (pieces[:, 0, 0] == sounds).mean() > 0.9
-    alone = make(network).infill(source, kept, range(100), particles=1)
+    alone = make(network).infill(source, kept, range(100), DrawOptions(particles=1))
     assert 0.3 < alone[:, 0, 0].mean() < 0.7

@@ -13,6 +13,7 @@ from model.config import ModelConfig
 from model.cuda.accelerator import Accelerator
 from model.cuda.chains import PlainChains
 from model.cuda.sampler import BatchSampler
+from model.draw_options import DrawOptions
 from model.kernel import kernels
 from model.parameters import Array, Parameters
 from model.pianoroll import Roll
@@ -132,7 +133,7 @@ def test_pieces_play_what_they_recall_and_else_what_the_model_says(make: Make, l
 def test_what_is_recalled_is_added_to_the_biases(make: Make) -> None:
     """A theme begins again: keys of the next frame sound more often if they did, and less if they did not."""
     primer = np.concatenate([theme(2), theme(2)[:4]])
-    frames = make(silent(recall=1.5)).generate(1, range(1500), primer=primer, temperature=1.3)[:, -1]
+    frames = make(silent(recall=1.5)).generate(1, range(1500), DrawOptions(temperature=1.3), primer=primer)[:, -1]
     logits = (BV + 1.5 * 0.75 * np.where(theme(2)[4], 1, -1)) / 1.3  # four frames alike: three quarters sure
     expected = 1 / (1 + np.exp(-logits))
     assert (np.abs(frames.mean(0) - expected) < 5 * np.sqrt(0.25 / 1500)).all()
@@ -181,7 +182,9 @@ def test_filling_in_recalls_nothing(make: Make) -> None:
     source = np.concatenate([theme(3), theme(3)])
     kept = np.zeros_like(source)
     kept[:, 0] = kept[40:, 1] = True
-    one, other = (make(knowing(**recall)).infill(source, kept, [7], particles=4) for recall in ({}, {"recall": 0.0}))
+    one, other = (
+        make(knowing(**recall)).infill(source, kept, [7], DrawOptions(particles=4)) for recall in ({}, {"recall": 0.0})
+    )
     assert (one == other).all()
 
 
