@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ModelConfig
-from model.corpus import PackedRolls
+from model.corpus import LONGEST_USUAL, PackedRolls
 from model.draft import STRETCH
 from model.draw_options import DEFAULT, DrawOptions
 from model.drawing import steps_of
@@ -34,8 +34,12 @@ MOST_PIECES = 500
 PIECES, FEWEST = 32, 4
 """Pieces of a round; where the work allows fewer than so few, nothing is calibrated."""
 FIRST, EACH, LAST = 10, 6, 32
-"""Rounds before the first setting is judged, with each, and with the chosen one, whose later half is averaged."""
+"""Rounds before the first setting is judged, with each (of short pieces more), and with the chosen one, whose later
+half is averaged."""
 TEMPERATURES = (1.0, 0.95, 0.9, 0.85)
+COLD = 0.8
+"""For pieces that do not come near the corpus's repetition otherwise: it makes loops, and to leave them takes time."""
+NEARLY = 2 / 3
 GAINS = (1.0, 1.1, 1.2, 1.35, 1.5)
 FALLEN = 0.7
 """Repetition beside the most that was found, at which a louder memory is known to make it worse."""
@@ -132,11 +136,13 @@ class Setting:
 def _most_alike(rounds: "_Rounds") -> Setting:
     """The first setting with which pieces repeat themselves enough, or else that with which they do it most."""
     chosen, most = Setting(), -1.0
-    for temperature in TEMPERATURES:
+    for temperature in (*TEMPERATURES, COLD):
+        if temperature == COLD and most >= NEARLY * rounds.goal.repetition:
+            break
         here = -1.0
         for gain in GAINS:
             setting = Setting(gain, temperature)
-            found = rounds.perform(setting, EACH)
+            found = rounds.perform(setting, rounds.n_to_judge)
             if found > most:
                 chosen, most = setting, found
             if found >= ENOUGH * rounds.goal.repetition:
@@ -195,6 +201,7 @@ class _Rounds:
     ) -> None:
         self._bare, self._sampler, self._next = bare, sampler, seed
         self._n, self._length = pieces
+        self.n_to_judge = -(-EACH * LONGEST_USUAL // self._length)
         self.goal = goal
         self._biases = [np.zeros(bare.config.n_visible)]
 
