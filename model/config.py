@@ -13,7 +13,7 @@ PIANO = (21, 109)
 """MIDI notes of the 88 keys, A0 to C8, as a half-open range."""
 
 
-SHORTEST, LONGEST = 1e-3, 1e4
+SHORTEST, LONGEST = 1e-6, 1e4
 """Time steps."""
 
 Tonality = Literal["own", "common"]
