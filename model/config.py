@@ -29,11 +29,9 @@ class Sampling:
     def __post_init__(self) -> None:
         if (self.dt is None) == (self.steps_per_beat is None):
             raise ConfigError("give exactly one of dt (seconds) and steps_per_beat")
-        step = self.dt or self.steps_per_beat or 0
-        if not SHORTEST <= step <= LONGEST:
-            raise ConfigError(
-                f"a time step of {step} is not within {SHORTEST:g}..{LONGEST:g}: seconds, or steps to the beat"
-            )
+        for name, step in (("dt", self.dt), ("steps_per_beat", self.steps_per_beat)):
+            if step is not None and not SHORTEST <= step <= LONGEST:
+                raise ConfigError(f"{name} {step} is not within {SHORTEST:g}..{LONGEST:g}")
 
 
 MOST_RECALL = 100.0

@@ -90,10 +90,11 @@ def test_a_cluster_is_taken_back_and_a_dense_primer_stays(sample: GatedSampler) 
 
 
 def test_a_primer_that_loops_stays_as_it_is(sample: GatedSampler) -> None:
-    primer = figure(2, 100)
+    primer = np.tile(np.random.default_rng(5).random((3, 88)) < 0.05, (33, 1))
     piece = sample.generate(100, [0], primer=primer)[0]
-    assert (piece[:100] == primer).all()
-    assert not any(looks(piece, start=100))
+    assert (piece[: len(primer)] == primer).all()
+    assert loop(primer)
+    assert not any(looks(piece, start=len(primer)))
 
 
 def test_the_tutorials_way_takes_nothing_back(sample: GatedSampler, rash: list[Roll]) -> None:
