@@ -5,9 +5,8 @@ python -m bench.samples MODEL.safetensors PIECES [PIECES …] [--pieces 100] [--
 PIECES is a folder of MIDI files, or an .npz of benchmark rolls; pitch classes are compared with the first. Of an
 RNN-RBM first the monitor with chains of several lengths and starts: a chain that mixes scores the same from zeros after
 25 steps as after 2,500. Then pieces that are drawn freely, as long as the first real ones are in the middle, beside the
-real ones cut to that length: as `POST /generate` draws them, and by the model itself, with no
-calibration and nothing recalled.
-`--starts` draws by the model itself with other starts and lengths of the Gibbs chains, where there are chains.
+real ones cut to that length: as `POST /generate` draws them, and by the model itself, with no calibration and nothing
+recalled. `--starts` draws by the model itself with other starts and lengths of the Gibbs chains, where it has any.
 """
 
 import argparse

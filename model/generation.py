@@ -20,7 +20,7 @@ from model.kernel import Frames
 from model.parameters import Array, Parameters
 from model.pianoroll import Roll
 from model.rbm import bernoulli, gibbs_chain, logistic_noise
-from model.recall import Recall
+from model.recall import Recall, recall_of
 from model.rnn_rbm import RnnRbmNetwork
 
 
@@ -47,8 +47,7 @@ class PlainSampler:
         rolls = []
         config = self.parameters.config
         beginning = np.zeros((0, config.n_visible), np.bool_) if primer is None else primer
-        room = len(beginning) + length
-        heard = Recall(config, room, self.network.W).hear_all(beginning) if config.recall else None
+        heard = recall_of(config, beginning, len(beginning) + length, self.network.W)
         for index, seed in enumerate(seeds):
             ask = _asking(options.on_step, index * length)
             recall = heard.repeated(1) if heard else None

@@ -63,12 +63,6 @@ class Recall:
         self._frames[:, t], self._counts[:, t] = v, count
         self._n = t + 1
 
-    def hear_all(self, primer: Roll) -> "Recall":
-        """What the piece begins with, (frames, n_visible)."""
-        for v in torch.from_numpy(primer).to(self._frames):
-            self.hear(v[None])
-        return self
-
     def biases(self) -> Tensor:
         """What is added to the bv_t of the frame that comes next, (n_pieces, n_visible); to be asked for once."""
         t = self._n - 1  # the last frame
@@ -86,3 +80,13 @@ class Recall:
         self._times[pieces, place] += taken
         self._times[:, t + 1] = TIMES * taken
         return self._gain * sure[:, None] * (2 * self._frames[pieces, place] - 1)
+
+
+def recall_of(config: ModelConfig, primer: Roll, room: int, like: Tensor) -> Recall | None:
+    """What a piece recalls that begins with a primer (frames, n_visible); None: its model recalls nothing."""
+    if not config.recall:
+        return None
+    recall = Recall(config, room, like)
+    for v in torch.from_numpy(primer).to(like):
+        recall.hear(v[None])
+    return recall

@@ -17,7 +17,7 @@ from model.errors import Stopped
 from model.kernel import Frames
 from model.parameters import Parameters
 from model.pianoroll import Roll
-from model.recall import Recall
+from model.recall import recall_of
 from model.rnn_rbm import RnnRbmNetwork
 from model.sampler import Sampler
 
@@ -74,8 +74,7 @@ class BatchSampler:
         rolls[:, : len(primer)] = torch.from_numpy(primer).to(W.device)
         u = self._state_after(primer).expand(len(seeds), -1)  # (pieces, n_hidden_recurrent)
         start = W.new_zeros(1, W.shape[0])
-        config = self.parameters.config
-        heard = Recall(config, rolls.shape[1], W).hear_all(primer) if config.recall else None
+        heard = recall_of(self.parameters.config, primer, rolls.shape[1], W)
         recall = heard.repeated(len(seeds)) if heard else None
         for t in range(len(primer), len(primer) + length):
             ask(t - len(primer))
